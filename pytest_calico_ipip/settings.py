@@ -1,0 +1,32 @@
+"""Everything that the command line, the environment and the ini file decide, as one frozen record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One run's settings. Exactly one of `kubeconfig` and `replay` is set (the lab sets `kubeconfig`)."""
+
+    kubeconfig: Path | None = None
+    context: str | None = None
+    replay: Path | None = None
+    in_lab: bool = False  # this process runs inside the embedded lab
+    evidence: Path | None = None  # keep the evidence here; None: a temporary directory, removed at the end
+    nodes: tuple[str, ...] = ()  # names; empty: all that node_selector matches
+    node_selector: str = ""  # a label selector
+    tolerations: tuple[str, ...] = ()  # KEY[=VALUE][:EFFECT]
+    pod_image: str = "curlimages/curl"
+    namespace: str | None = None  # an existing one; None: sleep-curl-<id> of the run's own
+    ssh_user: str | None = None
+    ssh_port: int | None = None
+    ssh_identity: Path | None = None
+    ssh_config: Path | None = None
+    ssh_sudo: bool = False
+    settle: float = 30.0  # seconds at most; 5 in the lab
+    pod_timeout: float = 120.0  # seconds until the pods under test must be Ready
+    node_timeout: float = 60.0  # seconds for one node's script
+    capture_timeout: float = 60.0  # seconds for the capture round
+    strict: bool = False  # a broken SHOULD fails
