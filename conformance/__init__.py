@@ -1,0 +1,1 @@
+"""The specification, executable: one requirement a test, one sentence, no mechanism."""

@@ -1,1 +1,128 @@
 """pytest hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_calico_ipip import in_lab, options, session
+from pytest_calico_ipip.conclusion import conclude, describe
+from pytest_calico_ipip.errors import IpipError, UsageProblem
+from pytest_calico_ipip.gathering import Gathering
+
+pytest_plugins = ["pytest_calico_ipip.fixtures"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options and their ini twins."""
+    options.add_options(parser)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """`--ipip-lab` goes into the lab and `--ipip-cleanup` deletes leftovers before anything is collected."""
+    if session.only_listing(config) or not session.asked_for(config):
+        return None
+    given = options.Given.read(config)
+    try:
+        if given.flag("--ipip-cleanup"):
+            return _clean_up(config)
+        if given.source() is options.LAB:
+            session.refuse(config)
+            return in_lab.run(config, given)
+    except UsageProblem as problem:
+        raise pytest.UsageError(str(problem)) from None
+    return None
+
+
+def _clean_up(config: pytest.Config) -> int:
+    settings = session.settings(config)
+    if settings.kubeconfig is None:
+        raise UsageProblem("--ipip-cleanup needs a cluster", "give --kubeconfig FILE")
+    from pytest_calico_ipip.cluster.cleanup import cleanup  # loads the Kubernetes client
+
+    try:
+        deleted = cleanup(settings)
+    except IpipError as problem:
+        print(problem)
+        return int(pytest.ExitCode.TESTS_FAILED)
+    for name in deleted:
+        print(f"deleted {name}")
+    if not deleted:
+        print(f"nothing to delete: no leftovers in context {settings.context}")
+    return int(pytest.ExitCode.OK)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The marker; and what is wrong with the options, as early as exit status 4 can be had."""
+    config.addinivalue_line(
+        "markers",
+        "requirement(id, level='MUST'): the requirement of the catalogue that this test asserts, and its level",
+    )
+    if not session.only_listing(config) and session.asked_for(config):
+        session.refuse(config)
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Gathering(config), "calico_ipip_gathering")
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Where the run looks: context and server, never a credential."""
+    if session.only_listing(config) or not session.asked_for(config):
+        return []
+    return [f"calico-ipip: {session.source(session.settings(config))}"]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """xdist: the controller's node list goes to every worker."""
+    if session.asked_for(node.config) and not session.only_listing(node.config):
+        session.refuse_unknown_nodes(node.config)
+        subjects = session.subjects(node.config)
+        if subjects.problem is None:
+            node.workerinput["ipip_nodes"] = list(subjects.nodes)
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    """A file of the suite is `conformance/<file>` in every id and report, in a checkout and in a wheel."""
+    if module_path.resolve().parent not in session.SUITES:
+        return None
+    module: pytest.Module = pytest.Module.from_parent(
+        parent, path=module_path, nodeid=f"conformance/{module_path.name}"
+    )
+    return module
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that asks for our `node` or `pair` runs for each one in scope."""
+    for name in ("node", "pair"):
+        if name in metafunc.fixturenames and session.fixture_of_ours(metafunc.definition, name):
+            subjects = session.subjects(metafunc.config)
+            values, ids = subjects.node_parameters() if name == "node" else subjects.pair_parameters()
+            metafunc.parametrize(name, values, ids=ids, indirect=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The last place where a wrong option still gives exit status 4; and what JUnit says of each test."""
+    ours = [item for item in items if session.belongs_to_us(item)]
+    if not ours:
+        return
+    if not session.only_listing(config) and not hasattr(config, "workerinput"):
+        session.refuse(config)
+        session.refuse_unknown_nodes(config)
+    for item in ours:
+        describe(item)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Judgements become outcomes and sentences."""
+    made = yield
+    if session.belongs_to_us(item):
+        conclude(item, call, made)
+    return made

@@ -30,3 +30,4 @@ class Settings:
     node_timeout: float = 60.0  # seconds for one node's script
     capture_timeout: float = 60.0  # seconds for the capture round
     strict: bool = False  # a broken SHOULD fails
+    server: str = ""  # the API server's address as the kubeconfig has it, for messages; never a credential

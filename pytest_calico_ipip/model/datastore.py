@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
+from pytest_calico_ipip.model.absent import Absent, Missing
+
 
 @dataclass(frozen=True)
 class Pool:
@@ -92,6 +94,9 @@ class Configuration:
     bpf_overlay_host_source: str = ""
     vxlan_mtu: int = 0
     wireguard_mtu: int = 0
+    ipip_enabled: bool | None = None  # ipipEnabled as set; None: Felix decides by the pools
+    vxlan_enabled: bool | None = None  # vxlanEnabled as set; None: Felix decides by the pools
+    host_local_ipam: bool = False  # calico-node's USE_POD_CIDR: a node's block is its podCIDR
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,7 @@ class ClusterNode:
     labels: Mapping[str, str] = field(default_factory=dict)
     release: Release | str = ""  # str: what could not be parsed
     configuration: Configuration = field(default_factory=Configuration)
+    annotated: bool = True  # False: the evidence has this node without its annotations (made by hand)
 
 
 @dataclass(frozen=True)
@@ -142,3 +148,44 @@ class Datastore:
     blocks: tuple[Block, ...] = ()
     affinities: tuple[Affinity, ...] = ()
     unreadable: tuple[str, ...] = ()  # objects left out, each with why
+    notes: tuple[str, ...] = ()  # what the report should say: "changed during the run: …", "no DaemonSet …"
+    unsettled: tuple[IPv4Network, ...] = ()  # addresses of objects that changed during the run: not judged
+    absent: Mapping[str, Absent] = field(default_factory=dict)  # plural ("ippools") → why its list is not there
+
+    def need(self, *plurals: str) -> None:
+        """Raise `Missing` where one of these lists was not read, or only in part."""
+        for plural in plurals:
+            if plural in self.absent:
+                raise Missing(self.absent[plural])
+
+    def pool_of(self, address: IPv4Address) -> Pool | None:
+        """The pool that this address comes from: the most specific one that contains it."""
+        holding = [pool for pool in self.pools if address in pool.cidr]
+        return max(holding, key=lambda pool: pool.cidr.prefixlen) if holding else None
+
+    def block_of(self, address: IPv4Address) -> Block | None:
+        """The block that this address lies in: the most specific one."""
+        holding = [block for block in self.blocks if address in block.cidr]
+        return max(holding, key=lambda block: block.cidr.prefixlen) if holding else None
+
+    def workloads(self, node: str | None = None) -> tuple[Pod, ...]:
+        """The live pods that Calico networks by IPIP: not hostNetwork, Running, not being deleted, in an IPIP pool.
+
+        Where no pools were read, the pods under test stand for them.
+        """
+        return tuple(
+            pod
+            for pod in self.pods
+            if (node is None or pod.node == node)
+            and pod.ip is not None
+            and not pod.host_network
+            and not pod.deleting
+            and pod.phase == "Running"
+            and self._by_ipip(pod.ip, pod.under_test)
+        )
+
+    def _by_ipip(self, address: IPv4Address, under_test: bool) -> bool:
+        if "ippools" in self.absent and not self.pools:
+            return under_test
+        pool = self.pool_of(address)
+        return pool is not None and pool.ipip

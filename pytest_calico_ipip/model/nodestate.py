@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
-from pytest_calico_ipip.model.absent import Absent
+from pytest_calico_ipip.model.absent import Absent, present
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Link:
     tunnel_remote: str = ""
     tunnel_ttl: int | None = None  # 0 is inherit
     path_mtu_discovery: bool | None = None
+    peer_namespace: str = ""  # the peer's namespace by name, where the reading itself names it
+    detailed: bool = True  # False: read without -d, so kind and tunnel attributes were not asked for
 
     @property
     def up(self) -> bool:
@@ -41,6 +43,7 @@ class NextHop:
     gateway: IPv4Address | None
     device: str
     flags: tuple[str, ...] = ()  # onlink …
+    flags_known: bool = True  # False: the reading has no flags at all (route -n prints none)
 
 
 @dataclass(frozen=True)
@@ -63,8 +66,12 @@ class Rule:
     """One policy rule, from `ip -j rule`."""
 
     priority: int
-    table: str
+    table: str  # "" for a rule without a look-up (blackhole, unreachable, prohibit …)
     text: str
+    source: IPv4Network | None = None  # None: from all
+    destination: IPv4Network | None = None  # None: to all
+    conditions: tuple[str, ...] = ()  # further selectors: fwmark, iif, oif, ipproto, not …
+    action: str = ""  # "" is a look-up
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,10 @@ class NamespaceState:
     neighbours: tuple[Neighbour, ...] | Absent
     sysctl: Mapping[str, str] | Absent
 
+    def link(self, name: str) -> Link | None:
+        """The device of that name, None where it is not listed; raises `Missing` where no list was read."""
+        return next((link for link in present(self.links) if link.name == name), None)
+
 
 @dataclass(frozen=True)
 class NodeState:
@@ -113,3 +124,8 @@ class NodeState:
     calico_mtu: int | Absent  # /var/lib/calico/mtu
     namespaces: Mapping[str, NamespaceState] = field(default_factory=dict)
     commands: Mapping[str, str] = field(default_factory=dict)  # file → the command that wrote it
+    partial: frozenset[str] = frozenset()  # files whose listing leaves lines out ("<...>"): what they lack is unknown
+
+    def link(self, name: str) -> Link | None:
+        """The device of that name, None where it is not listed; raises `Missing` where no list was read."""
+        return next((link for link in present(self.links) if link.name == name), None)

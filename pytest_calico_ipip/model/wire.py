@@ -38,8 +38,9 @@ class Probe:
     exit: int | None = None
     stdout: str = ""
     stderr: str = ""
-    icmp_id: int | None = None
+    icmp_id: int | None = None  # None: ping chose it itself, and it is found in the packets
     seqs: tuple[int, ...] = ()
+    size: int | None = None  # bytes of ICMP data
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Header:
 
 @dataclass(frozen=True)
 class Icmp:
-    """An ICMP message. `quoted_*` are the addresses in the header that an error quotes."""
+    """An ICMP message. `quoted_*` are what an error quotes of the packet that it is about."""
 
     type: int
     code: int
@@ -72,6 +73,9 @@ class Icmp:
     mtu: int | None = None
     quoted_source: IPv4Address | None = None
     quoted_destination: IPv4Address | None = None
+    quoted_id: int | None = None
+    quoted_seq: int | None = None
+    checksum: int | None = None  # over the whole message, also where the capture holds only its beginning
 
 
 @dataclass(frozen=True)
@@ -115,3 +119,4 @@ class Capture:
     taps: tuple[TapReading, ...]
     packets: tuple[Packet, ...]  # in time order
     probes: tuple[Probe, ...] | None = None
+    notes: tuple[str, ...] = ()  # packets that the decoder could not use, each with why

@@ -1,0 +1,107 @@
+"""The lists that everything is expected from, fetched in parallel and kept byte for byte."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from pytest_calico_ipip.cluster.connection import Api
+from pytest_calico_ipip.cluster.problems import ApiRefusal
+from pytest_calico_ipip.errors import SetupProblem
+from pytest_calico_ipip.evidence import Evidence
+
+_CALICO = "crd.projectcalico.org"
+_CALICO_KINDS = (
+    "bgpconfigurations",
+    "bgppeers",
+    "blockaffinities",
+    "clusterinformations",
+    "felixconfigurations",
+    "ipamblocks",
+    "ipamconfigs",
+    "ipamhandles",
+    "ippools",
+)
+# file name → path and query
+KINDS: dict[str, tuple[str, dict[str, str]]] = {
+    "nodes": ("/api/v1/nodes", {}),
+    "pods": ("/api/v1/pods", {}),
+    "namespaces": ("/api/v1/namespaces", {}),
+    "daemonsets.apps": ("/apis/apps/v1/daemonsets", {"fieldSelector": "metadata.name=calico-node"}),
+    "installations.operator.tigera.io": ("/apis/operator.tigera.io/v1/installations", {}),
+    **{f"{kind}.{_CALICO}": (f"/apis/{_CALICO}/v1/{kind}", {}) for kind in _CALICO_KINDS},
+}
+POOLS = f"ippools.{_CALICO}"
+BLOCKS = f"ipamblocks.{_CALICO}"
+# without these nothing can be expected of any node
+REQUIRED = ("nodes", "pods", POOLS, BLOCKS, f"blockaffinities.{_CALICO}", f"felixconfigurations.{_CALICO}")
+
+
+def require_calico(api: Api) -> None:
+    """Raise `SetupProblem` where the cluster has no Calico, before anything is created in it."""
+    path, query = KINDS[POOLS]
+    try:
+        api.get(path, query)
+    except ApiRefusal as refusal:
+        if refusal.status != 404:
+            raise
+        raise SetupProblem(
+            f"{api.server} has no Calico: there are no {POOLS}",
+            "Name a cluster whose network is Calico in Kubernetes-datastore mode (an etcd datastore cannot be read).",
+        ) from refusal
+
+
+def fetch(api: Api, evidence: Evidence, *, after: bool = False) -> tuple[dict[str, bytes], list[str]]:
+    """Write every list to api/ (or api-after/); the bodies by file name, and a sentence for each that was refused.
+
+    A kind that the cluster does not have is not written. Raises `SetupProblem` where a required one is refused.
+    """
+    bodies: dict[str, bytes] = {}
+    problems: list[str] = []
+    with ThreadPoolExecutor(4) as threads:
+        waiting = {name: threads.submit(api.get, path, query) for name, (path, query) in KINDS.items()}
+        for name, future in waiting.items():
+            try:
+                bodies[name] = future.result()
+            except ApiRefusal as refusal:
+                if name in REQUIRED and not after:
+                    raise
+                if refusal.status != 404:
+                    problems.append(f"{name}: {refusal.problem}")
+    configmaps, refusals = _configmaps(api, bodies.get("daemonsets.apps", b"{}"))
+    problems += refusals
+    if configmaps:
+        bodies["configmaps"] = json.dumps(
+            {"apiVersion": "v1", "kind": "ConfigMapList", "metadata": {}, "items": configmaps}, indent=1
+        ).encode()
+    for name, body in bodies.items():
+        path_of_file = evidence.api(name, after=after)
+        path_of_file.parent.mkdir(parents=True, exist_ok=True)
+        path_of_file.write_bytes(body)
+    return bodies, problems
+
+
+def _configmaps(api: Api, daemonsets: bytes) -> tuple[Sequence[dict[str, Any]], list[str]]:
+    """The ConfigMaps that calico-node's environment refers to, reduced to the keys that it names."""
+    wanted: dict[tuple[str, str], set[str]] = {}
+    for item in json.loads(daemonsets).get("items") or []:
+        namespace = item.get("metadata", {}).get("namespace", "")
+        spec = item.get("spec", {}).get("template", {}).get("spec", {})
+        for container in spec.get("containers") or []:
+            for variable in container.get("env") or []:
+                reference = (variable.get("valueFrom") or {}).get("configMapKeyRef")
+                if reference:
+                    wanted.setdefault((namespace, reference["name"]), set()).add(reference["key"])
+    found, problems = [], []
+    for (namespace, name), keys in wanted.items():
+        try:
+            configmap = api.send("GET", f"/api/v1/namespaces/{namespace}/configmaps/{name}")
+        except ApiRefusal as refusal:
+            if refusal.status != 404:
+                problems.append(f"configmap {namespace}/{name}: {refusal.problem}")
+            continue
+        data = {key: value for key, value in (configmap.get("data") or {}).items() if key in keys}
+        found.append({"metadata": {"namespace": namespace, "name": name}, "data": data})
+    return found, problems

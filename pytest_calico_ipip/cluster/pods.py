@@ -1,0 +1,251 @@
+"""The pods under test: their life and, whatever happens, their end."""
+
+from __future__ import annotations
+
+import atexit
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from types import TracebackType
+from typing import Any
+
+from pytest_calico_ipip.cluster.connection import Api
+from pytest_calico_ipip.cluster.nodes import tolerations
+from pytest_calico_ipip.cluster.problems import ApiRefusal
+from pytest_calico_ipip.errors import IpipError, SetupProblem
+from pytest_calico_ipip.remote import one_line
+from pytest_calico_ipip.settings import Settings
+
+APP = "sleep-curl"
+RUN_LABEL = "pytest-calico-ipip/run"
+STARTED = "pytest-calico-ipip/started"
+EXPIRES = "pytest-calico-ipip/expires"
+CONTAINER = "sleep-curl"
+# a shell as process 1 ignores SIGTERM unless it traps it; `wait` is what a trap can interrupt
+SLEEP = "trap 'exit 0' TERM INT; sleep 100000 & wait $!"
+# these never heal by waiting; ImagePullBackOff may
+HOPELESS = {"InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError", "CreateContainerError"}
+TIME = "%Y-%m-%dT%H:%M:%SZ"
+
+
+@dataclass
+class PodsUnderTest:
+    """Two pods on each node. As a context: entering creates them, leaving deletes what was created."""
+
+    api: Api
+    settings: Settings
+    nodes: Sequence[str]
+    run: str = field(default_factory=lambda: secrets.token_hex(3))
+    namespace: str = ""
+    names: dict[str, tuple[str, str]] = field(default_factory=dict)  # node → the pair's pod, the second one
+    problems: list[str] = field(default_factory=list)
+    _created: list[str] = field(default_factory=list)  # paths to delete
+    _seen: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def __enter__(self) -> PodsUnderTest:
+        atexit.register(self.delete)
+        try:
+            self._create()
+        except BaseException:
+            self.delete()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.delete()
+
+    @property
+    def pods(self) -> list[str]:
+        """`namespace/name` of each pod, per node the pair's first."""
+        return [f"{self.namespace}/{name}" for node in self.nodes for name in self.names.get(node, ())]
+
+    def ready(self) -> set[str]:
+        """The names of the pods that are Ready, as last seen."""
+        return {name for name, pod in self._seen.items() if is_ready(pod)}
+
+    def wait(self, progress: Callable[[str], None]) -> None:
+        """Until all are Ready, one by one seen in a watch; `problems` gets a sentence for each that is not.
+
+        Raises `SetupProblem` where not one came up.
+        """
+        wanted = {name for pair in self.names.values() for name in pair}
+        deadline = time.monotonic() + self.settings.pod_timeout
+        told = time.monotonic()
+        path, query = f"/api/v1/namespaces/{self.namespace}/pods", {"labelSelector": f"{RUN_LABEL}={self.run}"}
+        while not self._settled(wanted) and (left := deadline - time.monotonic()) > 0:
+            # a short watch each time, so that progress is told and a silent server is noticed
+            for event in self.api.watch(path, query, min(left, 5.0)):
+                pod = event.get("object") or {}
+                name = (pod.get("metadata") or {}).get("name")
+                if name in wanted:
+                    if event.get("type") == "DELETED":
+                        self._seen.pop(name, None)
+                    elif event.get("type") in ("ADDED", "MODIFIED"):
+                        self._seen[name] = pod
+                if self._settled(wanted) or time.monotonic() > deadline:
+                    break
+            if not self._settled(wanted) and time.monotonic() - told > 2:
+                told = time.monotonic()
+                progress(f"Waiting for the pods under test: {len(self.ready())} of {len(wanted)} are Ready")
+        missing = [(node, name) for node in self.nodes for name in self.names.get(node, ()) if name not in self.ready()]
+        self.problems += [self._why(node, name) for node, name in missing]
+        if len(missing) == len(wanted):
+            raise SetupProblem(
+                f"No pod under test came up within {self.settings.pod_timeout:.0f} s: "
+                + (self.problems[-len(missing)] if missing else "none could be created"),
+                f"See `kubectl describe pod -n {self.namespace}` while it lasts; another image is named with "
+                "--ipip-pod-image, more time given with --ipip-pod-timeout.",
+            )
+
+    def delete(self) -> None:
+        """Ask for the end of everything that was created; safe to call twice, from anywhere. Does not wait for it."""
+        atexit.unregister(self.delete)
+        while self._created:
+            path = self._created.pop()
+            try:
+                self.api.send("DELETE", path, {"kind": "DeleteOptions", "apiVersion": "v1"})
+            except ApiRefusal as refusal:
+                if refusal.status not in (404, 409):
+                    self.problems.append(f"{path} was not deleted: {refusal.problem}")
+            except IpipError as error:
+                self.problems.append(f"{path} was not deleted: {error.problem}")
+
+    def _create(self) -> None:
+        metadata = {"labels": {"app": APP, RUN_LABEL: self.run}, "annotations": self._lifetime()}
+        if self.settings.namespace:
+            self.namespace, prefix = self.settings.namespace, f"{APP}-{self.run}"
+        else:
+            self.namespace, prefix = f"{APP}-{self.run}", APP
+            self._created.append(f"/api/v1/namespaces/{self.namespace}")
+            body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {**metadata, "name": self.namespace}}
+            self.api.send("POST", "/api/v1/namespaces", body)
+        path = f"/api/v1/namespaces/{self.namespace}/pods"
+        for number, node in enumerate(self.nodes, 1):
+            pair = (f"{prefix}-{number}", f"{prefix}-{number}-second")
+            self.names[node] = pair
+            for name in pair:
+                if self.settings.namespace:
+                    self._created.append(f"{path}/{name}")
+                try:
+                    self._create_pod(path, {**metadata, "name": name, "namespace": self.namespace}, node)
+                except ApiRefusal as refusal:
+                    if refusal.status in (401, 403):
+                        raise
+                    self.problems.append(f"{name} on {node} could not be created: {refusal.problem}")
+
+    def _create_pod(self, path: str, metadata: Mapping[str, Any], node: str) -> None:
+        body = manifest(metadata, node, self.settings)
+        # the controller that makes a new namespace's `default` service account may be a moment behind
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                self.api.send("POST", path, body)
+            except ApiRefusal as refusal:
+                if "serviceaccount" not in refusal.problem.lower() or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+            else:
+                return
+
+    def _lifetime(self) -> dict[str, str]:
+        """When this run began, and when at the latest it has ended: other runs leave it alone until then."""
+        now = datetime.now(timezone.utc)
+        s = self.settings
+        longest = s.pod_timeout + s.settle + s.node_timeout + s.capture_timeout + 15 * 60
+        return {STARTED: now.strftime(TIME), EXPIRES: (now + timedelta(seconds=longest)).strftime(TIME)}
+
+    def _settled(self, wanted: set[str]) -> bool:
+        """Nothing more will change: each pod is Ready or hopeless."""
+        return all(name in self._seen and (is_ready(self._seen[name]) or hopeless(self._seen[name])) for name in wanted)
+
+    def _why(self, node: str, name: str) -> str:
+        pod = self._seen.get(name)
+        said = waiting_reason(pod) if pod else "the API server never showed it"
+        try:
+            events = self.api.list(
+                f"/api/v1/namespaces/{self.namespace}/events", {"fieldSelector": f"involvedObject.name={name}"}
+            )
+        except SetupProblem as problem:
+            events = []
+            said += f" (its events could not be read: {problem.problem})"
+        warnings = [one_line(str(e.get("message", "")), 200) for e in events if e.get("type") == "Warning"]
+        kubelet = f"; the last warning: {warnings[-1]}" if warnings else ""
+        return f"{self.namespace}/{name} on {node} is not Ready: {said}{kubelet}"
+
+
+def manifest(metadata: Mapping[str, Any], node: str, settings: Settings) -> dict[str, Any]:
+    """A pod that sleeps, fit for the `restricted` Pod Security level, and may send echoes as an ordinary user."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": dict(metadata),
+        "spec": {
+            "nodeName": node,
+            "containers": [
+                {
+                    "name": CONTAINER,
+                    "image": settings.pod_image,
+                    "imagePullPolicy": "IfNotPresent",
+                    "command": ["/bin/sh", "-c", SLEEP],
+                    "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+                }
+            ],
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": 65534,  # the image names its user in words, which runAsNonRoot cannot judge
+                "seccompProfile": {"type": "RuntimeDefault"},
+                "sysctls": [{"name": "net.ipv4.ping_group_range", "value": "0 2147483647"}],
+            },
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "restartPolicy": "Always",
+            "terminationGracePeriodSeconds": 1,
+            "tolerations": [toleration.manifest() for toleration in tolerations(settings)],
+        },
+    }
+
+
+def is_ready(pod: Mapping[str, Any]) -> bool:
+    """Running, Ready, not being deleted, with an address."""
+    status = pod.get("status") or {}
+    conditions = {c.get("type"): c.get("status") for c in status.get("conditions") or []}
+    return bool(
+        status.get("phase") == "Running"
+        and conditions.get("Ready") == "True"
+        and status.get("podIP")
+        and not (pod.get("metadata") or {}).get("deletionTimestamp")
+    )
+
+
+def hopeless(pod: Mapping[str, Any]) -> bool:
+    """Whether waiting cannot help: the kubelet has refused it, or its container can never start."""
+    status = pod.get("status") or {}
+    if status.get("phase") in ("Failed", "Succeeded"):
+        return True
+    return any(
+        ((container.get("state") or {}).get("waiting") or {}).get("reason") in HOPELESS
+        for container in status.get("containerStatuses") or []
+    )
+
+
+def waiting_reason(pod: Mapping[str, Any]) -> str:
+    """What the pod's own status says about why it is not Ready."""
+    status = pod.get("status") or {}
+    for container in status.get("containerStatuses") or []:
+        state = container.get("state") or {}
+        for kind in ("waiting", "terminated"):
+            if kind in state:
+                message = one_line(str(state[kind].get("message") or ""), 200)
+                return f"{kind}: {state[kind].get('reason')}" + (f" ({message})" if message else "")
+    if status.get("reason") or status.get("message"):
+        return one_line(f"{status.get('phase')}: {status.get('reason', '')} {status.get('message', '')}", 250)
+    false = [
+        f"{c.get('type')}: {c.get('reason') or c.get('status')}"
+        for c in status.get("conditions") or []
+        if c.get("status") != "True"
+    ]
+    return f"{status.get('phase') or 'no status'}" + (f" ({', '.join(false)})" if false else "")

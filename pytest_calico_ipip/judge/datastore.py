@@ -1,0 +1,145 @@
+"""The evidence's API lists → one Datastore."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
+from ipaddress import IPv4Network
+from typing import TypeVar
+
+from pytest_calico_ipip.evidence import Evidence
+from pytest_calico_ipip.judge import objects
+from pytest_calico_ipip.judge.configuration import Sources
+from pytest_calico_ipip.judge.files import Folder
+from pytest_calico_ipip.judge.lists import Item, Listed, Lists, changed_names, name_of
+from pytest_calico_ipip.judge.values import mapping, network
+from pytest_calico_ipip.model.absent import Absent
+from pytest_calico_ipip.model.datastore import Affinity, Block, ClusterNode, Datastore
+
+T = TypeVar("T")
+
+
+def read_datastore(
+    evidence: Evidence, *, live: bool = False, under_test: Collection[str] | None = None
+) -> Datastore | Absent:
+    """Everything in `api/`, parsed; an `Absent` where there is no list of nodes.
+
+    `under_test` are the keys (`namespace/name`) of the pods under test; None takes those with the label
+    `app=sleep-curl`, and where none has it those whose name begins with `sleep-curl`.
+    """
+    lists = Lists(evidence, live)
+    nodes = lists.core("nodes")
+    if nodes.absent is not None and not nodes.items:
+        return nodes.absent
+    reading = _Reading()
+    pods, pools = lists.core("pods"), lists.calico("ippools")
+    blocks, affinities = lists.calico("ipamblocks"), lists.calico("blockaffinities")
+    felix, bgp = lists.calico("felixconfigurations"), lists.calico("bgpconfigurations")
+    information = lists.calico("clusterinformations")
+    daemonsets = lists.core("daemonsets.apps")
+    sources = Sources(daemonsets, pods, lists.core("configmaps"), felix, bgp, information)
+    every = (nodes, pods, pools, blocks, affinities, felix, bgp, information)
+    for listed in every:
+        reading.heed(listed)
+    cidrs = _pod_cidrs(nodes)
+    cluster_nodes = tuple(_nodes(reading.all(nodes, objects.node), sources, cidrs))
+    more_blocks, more_affinities = _host_local(cluster_nodes, cidrs)
+    tested = _tested(pods.items, under_test)
+    return Datastore(
+        nodes={node.name: node for node in cluster_nodes},
+        pods=tuple(reading.all(pods, lambda item: objects.pod(item, "/".join(name_of(item)) in tested))),
+        pools=tuple(reading.all(pools, objects.pool)),
+        blocks=(*reading.all(blocks, objects.block), *more_blocks),
+        affinities=(*reading.all(affinities, objects.affinity), *more_affinities),
+        unreadable=tuple(reading.unreadable),
+        notes=(*reading.notes, *_environment_note(sources)),
+        unsettled=_unsettled(pods, pools, blocks, affinities),
+        absent=reading.absent,
+    )
+
+
+class _Reading:
+    """What was missing, changed or unreadable while the lists were parsed."""
+
+    def __init__(self) -> None:
+        self.absent: dict[str, Absent] = {}
+        self.notes: list[str] = []
+        self.unreadable: list[str] = []
+
+    def heed(self, listed: Listed) -> None:
+        if listed.absent is not None:
+            self.absent[listed.plural] = listed.absent
+        self.notes += changed_names(listed)
+
+    def all(self, listed: Listed, parse: Callable[[Item], T | None]) -> Iterable[T]:
+        found = []
+        for item in listed.items:
+            try:
+                record = parse(item)
+            except objects.Unreadable as why:
+                name = "/".join(part for part in name_of(item) if part)
+                sentence = f"{listed.plural} {name or 'without a name'}: {why}"
+                self.unreadable.append(sentence)
+                if listed.plural not in ("pods", "nodes"):
+                    # a pool, block or affinity that cannot be read leaves the expectation without a floor
+                    self.absent.setdefault(listed.plural, Absent(f"{sentence}, which cannot be read", failed=True))
+                continue
+            if record is not None:
+                found.append(record)
+        return found
+
+
+def _nodes(nodes: Iterable[ClusterNode], sources: Sources, cidrs: Mapping[str, IPv4Network]) -> Iterable[ClusterNode]:
+    """Linux nodes that run Calico, with their release and configuration."""
+    for node in nodes:
+        calico = bool(node.address_text or node.tunnel_address_text)
+        if not calico and sources.runs_calico(node.name) is False:
+            continue
+        configuration = sources.resolve(node.name, node.labels)
+        tunnel = node.tunnel_address
+        if configuration.host_local_ipam and node.name in cidrs:
+            tunnel = cidrs[node.name].network_address + 1  # not the annotation (backend/k8s/resources/node.go)
+        release = sources.release(node.name)
+        yield replace(node, release=release, configuration=configuration, tunnel_address=tunnel)
+
+
+def _pod_cidrs(nodes: Listed) -> dict[str, IPv4Network]:
+    found = ((name_of(item)[1], network(mapping(item.get("spec")).get("podCIDR"))) for item in nodes.items)
+    return {name: cidr for name, cidr in found if cidr is not None}
+
+
+def _tested(pods: Iterable[Item], under_test: Collection[str] | None) -> Collection[str]:
+    if under_test is not None:
+        return under_test
+    items = list(pods)
+    labelled = {"/".join(name_of(item)) for item in items if objects.labelled(item)}
+    return labelled or {"/".join(name_of(item)) for item in items if name_of(item)[1].startswith("sleep-curl")}
+
+
+def _host_local(nodes: Iterable[ClusterNode], cidrs: Mapping[str, IPv4Network]) -> tuple[list[Block], list[Affinity]]:
+    """With USE_POD_CIDR there is no IPAM of Calico's: a node's block is its podCIDR."""
+    found = [(cidrs[n.name], n.name) for n in nodes if n.configuration.host_local_ipam and n.name in cidrs]
+    return (
+        [Block(cidr, f"host:{name}") for cidr, name in found],
+        [Affinity(cidr, name, "confirmed") for cidr, name in found],
+    )
+
+
+def _environment_note(sources: Sources) -> tuple[str, ...]:
+    if sources.daemonsets.items or sources.runs_calico("") is not None:
+        return ()
+    return ("no calico-node DaemonSet in this evidence: calico-node's environment is taken as empty",)
+
+
+def _unsettled(pods: Listed, *with_cidr: Listed) -> tuple[IPv4Network, ...]:
+    """The addresses of everything that changed between the two readings."""
+    found = [network(mapping(item.get("spec")).get("cidr")) for listed in with_cidr for item in listed.changed]
+    for item in pods.changed:
+        found.append(network(mapping(item.get("status")).get("podIP")))
+    return tuple(dict.fromkeys(one for one in found if one is not None))
+
+
+def read_run(evidence: Evidence) -> dict[str, object]:
+    """`run.json`, {} where there is none (evidence made by hand) or it cannot be read."""
+    data = Folder(evidence.root, ".", False, {}).json(evidence.run.name)
+    return data if isinstance(data, dict) else {}

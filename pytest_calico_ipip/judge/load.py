@@ -1,0 +1,96 @@
+"""A whole evidence directory → the World that every check compares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_calico_ipip.errors import UsageProblem
+from pytest_calico_ipip.evidence import Evidence
+from pytest_calico_ipip.judge.datastore import read_datastore, read_run
+from pytest_calico_ipip.judge.files import printable
+from pytest_calico_ipip.judge.nodes import read_node
+from pytest_calico_ipip.judge.values import sequence, text
+from pytest_calico_ipip.model.absent import Absent
+from pytest_calico_ipip.model.datastore import Datastore, Pod
+from pytest_calico_ipip.model.expected import NodeExpectation, expect
+from pytest_calico_ipip.model.world import World
+
+if TYPE_CHECKING:
+    from pytest_calico_ipip.model.paths import Paths
+
+
+def load(root: Path, *, packets: bool = True) -> World:
+    """Read everything in an evidence directory.
+
+    Without `packets` the captures are left alone (they need tshark, and most of the time).
+    Raises UsageProblem where `root` is no evidence. Whatever else is wrong inside it becomes an `Absent` in its place.
+    """
+    evidence = Evidence(root)
+    _refuse_what_is_none(evidence)
+    run = read_run(evidence)
+    live = run.get("live") is True
+    listed = [text(key) for key in sequence(run.get("pods"))]
+    datastore = read_datastore(evidence, live=live, under_test=listed if run.get("pods") is not None else None)
+    selected = _selected(evidence, run, datastore)
+    nodes = {name: read_node(evidence, name, live=live) for name in selected}
+    expected: Mapping[str, NodeExpectation] = expect(datastore) if isinstance(datastore, Datastore) else {}
+    pods = _pods(datastore, listed)
+
+    if not packets:
+        unread = Absent("the packets, which were not read", failed=False)
+        return World(datastore, expected, nodes, unread, unread, selected, pods, live)
+    # the decoder is the heaviest reader, and only a World needs it
+    from pytest_calico_ipip.model.paths import follow
+    from pytest_calico_ipip.packets.decode import read_capture
+
+    capture = read_capture(evidence, live)
+    paths: Paths | Absent
+    if isinstance(capture, Absent):
+        paths = capture
+    elif isinstance(datastore, Absent):
+        paths = datastore
+    else:
+        paths = follow(datastore, expected, capture, pods, nodes)
+    return World(datastore, expected, nodes, capture, paths, selected, pods, live)
+
+
+def scope(root: Path) -> tuple[str, ...]:
+    """The nodes in scope, `load(root).selected`, without reading kernels and packets: for the collection of tests."""
+    evidence = Evidence(root)
+    run = read_run(evidence)
+    under_test = [text(key) for key in sequence(run.get("pods"))] if run.get("pods") is not None else None
+    datastore = read_datastore(evidence, live=run.get("live") is True, under_test=under_test)
+    return _selected(evidence, run, datastore)
+
+
+def _refuse_what_is_none(evidence: Evidence) -> None:
+    root = evidence.root
+    if not root.is_dir():
+        raise UsageProblem(f"{root} is not a directory", "give the directory that --ipip-evidence wrote")
+    if not any((root / part).is_dir() for part in ("api", "nodes", "packets")):
+        raise UsageProblem(
+            f"{root} holds no evidence: it has neither api/ nor nodes/ nor packets/",
+            "give the directory that --ipip-evidence wrote, or make one by hand in its layout",
+        )
+
+
+def _selected(evidence: Evidence, run: Mapping[str, object], datastore: Datastore | Absent) -> tuple[str, ...]:
+    """The nodes in scope: run.json's, else all that the API lists or that have a folder."""
+    chosen = [text(name) for name in sequence(run.get("selected"))]
+    if not chosen:
+        chosen = list(datastore.nodes) if isinstance(datastore, Datastore) else []
+        folder = evidence.root / "nodes"
+        chosen += sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
+    safe = (name for name in chosen if "/" not in name and name not in ("", ".", "..") and printable(name) == name)
+    return tuple(dict.fromkeys(safe))
+
+
+def _pods(datastore: Datastore | Absent, order: list[str]) -> tuple[Pod, ...]:
+    """The pods under test, in run.json's order, else in the API's."""
+    if isinstance(datastore, Absent):
+        return ()
+    place = {key: index for index, key in enumerate(order)}
+    under_test = [pod for pod in datastore.pods if pod.under_test]
+    return tuple(sorted(under_test, key=lambda pod: place.get(pod.key, len(place))))

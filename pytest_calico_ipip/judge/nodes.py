@@ -1,0 +1,100 @@
+"""One node's folder → its NodeState."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from pytest_calico_ipip.evidence import Evidence
+from pytest_calico_ipip.judge import kernel
+from pytest_calico_ipip.judge.files import Folder, printable, read_commands
+from pytest_calico_ipip.judge.values import number, text
+from pytest_calico_ipip.model.absent import Absent
+from pytest_calico_ipip.model.nodestate import Link, NamespaceState, NodeState
+
+T = TypeVar("T")
+
+MAX_NAMESPACES = 2000
+ROUTE_GET = "ip-route-get.json"  # each look-up in it may fail by itself: an address that is missing was not decided
+
+
+def read_node(evidence: Evidence, name: str, *, live: bool = False) -> NodeState:
+    """Everything in `nodes/<name>`. What is not there is an `Absent`; `live` makes it a failure."""
+    path = evidence.node(name)
+    ran = read_commands(path / "commands.tsv")
+    folder = Folder(path, f"nodes/{printable(name)}", live, ran, frozenset({ROUTE_GET}))
+    partial: set[str] = set()
+
+    def rows(file: str, parse: Callable[[kernel.Row], T | None]) -> tuple[T, ...] | Absent:
+        found = folder.rows(file)
+        if isinstance(found, Absent):
+            return found
+        if found[1]:
+            partial.add(file)
+        return tuple(item for item in map(parse, found[0]) if item is not None)
+
+    def links(file: str) -> tuple[Link, ...] | Absent:
+        found = rows(file, kernel.link)
+        if not isinstance(found, Absent) and not any(link.name == "lo" for link in found):
+            partial.add(file)  # every namespace has its loopback: a list without it shows only some devices
+        return found
+
+    decisions = rows(ROUTE_GET, kernel.decision)
+    return NodeState(
+        name=name,
+        links=links("ip-addr.json"),
+        routes=rows("ip-route.json", kernel.route),
+        rules=rows("ip-rule.json", kernel.rule),
+        neighbours=rows("ip-neigh.json", kernel.neighbour),
+        sysctl=_sysctl(folder, "sysctl.txt"),
+        namespace_ids=_namespace_ids(folder),
+        decisions=decisions if isinstance(decisions, Absent) else {one.destination: one for one in decisions},
+        calico_mtu=_calico_mtu(folder),
+        namespaces={
+            inside: NamespaceState(
+                name=inside,
+                links=links(f"netns/{inside}/ip-addr.json"),
+                routes=rows(f"netns/{inside}/ip-route.json", kernel.route),
+                neighbours=rows(f"netns/{inside}/ip-neigh.json", kernel.neighbour),
+                sysctl=_sysctl(folder, f"netns/{inside}/sysctl.txt"),
+            )
+            for inside in _namespaces(folder)
+        },
+        commands={file: lines[-1].command for file, lines in ran.items()},
+        partial=frozenset(partial),
+    )
+
+
+def _namespaces(folder: Folder) -> tuple[str, ...]:
+    """The namespaces that have a folder, and those that commands.tsv speaks of."""
+    names = {parts[1] for file in folder.ran if len(parts := file.split("/")) == 3 and parts[0] == "netns"}
+    with contextlib.suppress(OSError):  # no such folder: no namespaces were read
+        names |= {entry.name for entry in (folder.path / "netns").iterdir() if entry.is_dir()}
+    return tuple(sorted(name for name in names if name not in ("", ".", "..") and name.isprintable()))[:MAX_NAMESPACES]
+
+
+def _sysctl(folder: Folder, file: str) -> Mapping[str, str] | Absent:
+    content = folder.text(file)
+    if isinstance(content, Absent):
+        return content
+    pairs = (line.split("=", 1) for line in content.splitlines() if "=" in line)
+    return {text(key.strip()): text(value.strip()) for key, value in pairs}
+
+
+def _namespace_ids(folder: Folder) -> Mapping[int, str] | Absent:
+    content = folder.text("ip-netns.json")
+    if isinstance(content, str) and not content.strip():
+        return {}  # `ip -j netns list` prints nothing at all where there are none
+    found = folder.rows("ip-netns.json")
+    if isinstance(found, Absent):
+        return found
+    return {ident: text(row.get("name")) for row in found[0] if (ident := number(row.get("id"))) is not None}
+
+
+def _calico_mtu(folder: Folder) -> int | Absent:
+    content = folder.text("calico-mtu.txt")
+    if isinstance(content, Absent):
+        return content
+    value = number(content.strip())
+    return value if value is not None else Absent(f"{folder.label}/calico-mtu.txt is not a number", failed=True)

@@ -1,0 +1,126 @@
+"""The kinds that the lab's API serves: names, groups and subresources, in one table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+CALICO = "crd.projectcalico.org"
+ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One kind, as discovery describes it."""
+
+    plural: str
+    kind: str
+    group: str = ""  # "" is Kubernetes' core group
+    version: str = "v1"
+    namespaced: bool = True
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    subresources: tuple[str, ...] = ()  # "status": spec and status are written separately
+    custom: bool = False  # a CRD: refuses strategic merge patches
+    counts_generations: bool = True  # metadata.generation follows the spec
+
+    @property
+    def key(self) -> str:
+        """`pods`, `daemonsets.apps`: how the rest of the lab names it."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def api_version(self) -> str:
+        """`v1`, `apps/v1`."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def singular(self) -> str:
+        """`pod`, `daemonset`."""
+        return self.kind.lower()
+
+    @property
+    def has_status(self) -> bool:
+        """Whether its status is a subresource."""
+        return "status" in self.subresources
+
+
+def _calico(plural: str, kind: str, *, namespaced: bool = False) -> Resource:
+    return Resource(plural, kind, CALICO, namespaced=namespaced, custom=True)
+
+
+_ALL = ("all",)
+_ORDERED = (
+    Resource(
+        "namespaces",
+        "Namespace",
+        namespaced=False,
+        short_names=("ns",),
+        subresources=("status", "finalize"),
+        counts_generations=False,
+    ),
+    Resource(
+        "nodes", "Node", namespaced=False, short_names=("no",), subresources=("status",), counts_generations=False
+    ),
+    Resource(
+        "pods",
+        "Pod",
+        short_names=("po",),
+        categories=_ALL,
+        counts_generations=False,
+        subresources=("status", "exec", "attach", "log", "binding", "eviction"),
+    ),
+    Resource("events", "Event", short_names=("ev",), counts_generations=False),
+    Resource("configmaps", "ConfigMap", short_names=("cm",), counts_generations=False),
+    Resource("secrets", "Secret", counts_generations=False),
+    Resource(
+        "services", "Service", short_names=("svc",), categories=_ALL, subresources=("status",), counts_generations=False
+    ),
+    Resource("endpoints", "Endpoints", short_names=("ep",), counts_generations=False),
+    Resource("serviceaccounts", "ServiceAccount", short_names=("sa",), counts_generations=False),
+    Resource("daemonsets", "DaemonSet", "apps", short_names=("ds",), categories=_ALL, subresources=("status",)),
+    Resource("deployments", "Deployment", "apps", short_names=("deploy",), categories=_ALL, subresources=("status",)),
+    Resource("replicasets", "ReplicaSet", "apps", short_names=("rs",), categories=_ALL, subresources=("status",)),
+    Resource("networkpolicies", "NetworkPolicy", "networking.k8s.io", short_names=("netpol",)),
+    Resource("endpointslices", "EndpointSlice", "discovery.k8s.io"),
+    Resource("leases", "Lease", "coordination.k8s.io", counts_generations=False),
+    _calico("ippools", "IPPool"),
+    _calico("felixconfigurations", "FelixConfiguration"),
+    _calico("bgpconfigurations", "BGPConfiguration"),
+    _calico("bgppeers", "BGPPeer"),
+    _calico("bgpfilters", "BGPFilter"),
+    _calico("blockaffinities", "BlockAffinity"),
+    _calico("ipamblocks", "IPAMBlock"),
+    _calico("ipamhandles", "IPAMHandle"),
+    _calico("ipamconfigs", "IPAMConfig"),
+    _calico("ipreservations", "IPReservation"),
+    _calico("clusterinformations", "ClusterInformation"),
+    _calico("caliconodestatuses", "CalicoNodeStatus"),
+    _calico("kubecontrollersconfigurations", "KubeControllersConfiguration"),
+    _calico("hostendpoints", "HostEndpoint"),
+    _calico("globalnetworkpolicies", "GlobalNetworkPolicy"),
+    _calico("globalnetworksets", "GlobalNetworkSet"),
+    _calico("networkpolicies", "NetworkPolicy", namespaced=True),
+    _calico("networksets", "NetworkSet", namespaced=True),
+)
+
+RESOURCES: dict[str, Resource] = {resource.key: resource for resource in _ORDERED}
+
+
+def groups() -> dict[str, tuple[str, ...]]:
+    """Every named group with its versions, in the order in which they were declared."""
+    found: dict[str, list[str]] = {}
+    for resource in RESOURCES.values():
+        if resource.group and resource.version not in found.setdefault(resource.group, []):
+            found[resource.group].append(resource.version)
+    return {group: tuple(versions) for group, versions in found.items()}
+
+
+def in_group(group: str, version: str) -> list[Resource]:
+    """The kinds of one group and version."""
+    return [resource for resource in RESOURCES.values() if (resource.group, resource.version) == (group, version)]
+
+
+def at(group: str, version: str, plural: str) -> Resource | None:
+    """The kind behind a path, if it is served."""
+    resource = RESOURCES.get(f"{plural}.{group}" if group else plural)
+    return resource if resource and resource.version == version else None

@@ -1,0 +1,126 @@
+"""Calico's IPAM on the lab's datastore: which pod has which address, kept in blocks, handles and affinities."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timezone
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+from pytest_calico_ipip.lab.api.store import Store
+from pytest_calico_ipip.lab.calico.objects import Object, block_affinity, cidr_name, stored
+from pytest_calico_ipip.lab.spec import NodeSpec
+
+AFFINITIES = "blockaffinities.crd.projectcalico.org"
+BLOCKS = "ipamblocks.crd.projectcalico.org"
+HANDLES = "ipamhandles.crd.projectcalico.org"
+
+
+class BlockFull(Exception):
+    """No address is left in the node's block; the lab gives a node one block."""
+
+
+def new_block(node: str, cidr: IPv4Network) -> Object:
+    """An empty block that a node has claimed."""
+    size = cidr.num_addresses
+    return {
+        "cidr": str(cidr),
+        "affinity": f"host:{node}",
+        "allocations": [None] * size,
+        "unallocated": list(range(size)),
+        "attributes": [],
+        # Calico starts from the clock, so that a block that is made again never repeats a number
+        "sequenceNumber": time.time_ns(),
+        "sequenceNumberForAllocation": {},
+        "deleted": False,
+        "strictAffinity": False,
+    }
+
+
+def take(block: Object, handle: str, secondary: dict[str, str]) -> IPv4Address:
+    """Assign the block's next free address (changes `block`, a block's spec)."""
+    if not block["unallocated"]:
+        raise BlockFull(f"no address left in block {block['cidr']} ({block['affinity']})")
+    ordinal = block["unallocated"].pop(0)
+    block["allocations"][ordinal] = len(block["attributes"])
+    block["attributes"].append({"handle_id": handle, "secondary": dict(sorted(secondary.items()))})
+    block["sequenceNumberForAllocation"][str(ordinal)] = block["sequenceNumber"]
+    block["sequenceNumber"] += 1
+    return IPv4Network(block["cidr"])[ordinal]
+
+
+def give_back(block: Object, handle: str) -> int:
+    """Release all addresses of a handle (changes `block`): they queue up behind the free ones; returns how many."""
+    gone = {index for index, attribute in enumerate(block["attributes"]) if attribute["handle_id"] == handle}
+    ordinals = [ordinal for ordinal, index in enumerate(block["allocations"]) if index in gone]
+    if not ordinals:
+        return 0
+    block["unallocated"].extend(ordinals)
+    moved: dict[int, int] = {}
+    kept: list[Any] = []
+    for index, attribute in enumerate(block["attributes"]):
+        if index not in gone:
+            moved[index] = len(kept)
+            kept.append(attribute)
+    block["attributes"] = kept
+    block["allocations"] = [None if index is None else moved.get(index) for index in block["allocations"]]
+    for ordinal in ordinals:
+        block["sequenceNumberForAllocation"].pop(str(ordinal), None)
+    block["sequenceNumber"] += 1
+    return len(ordinals)
+
+
+def pod_handle(container_id: str) -> str:
+    """The handle of a pod's sandbox."""
+    return f"k8s-pod-network.{container_id}"
+
+
+def tunnel_handle(node: str) -> str:
+    """The handle of a node's tunnel address."""
+    return f"ipip-tunnel-addr-{node}"
+
+
+class Ipam:
+    """Assigns and releases; the store is the only memory."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def claim(self, node: NodeSpec) -> IPv4Address:
+        """Give a node its block and, as the block's first address, its tunnel address."""
+        self._store.create(AFFINITIES, block_affinity(node.name, node.block))
+        block = new_block(node.name, node.block)
+        handle = tunnel_handle(node.name)
+        address = take(block, handle, {"node": node.name, "type": "ipipTunnelAddress"})
+        self._store.create(BLOCKS, stored("IPAMBlock", cidr_name(node.block), block))
+        self._add_handle(handle, node.block)
+        return address
+
+    def assign(self, node: NodeSpec, container_id: str, namespace: str, pod: str) -> IPv4Address:
+        """An address for a pod, from its node's block; raises `BlockFull`."""
+        handle = pod_handle(container_id)
+        now = datetime.now(timezone.utc)
+        secondary = {
+            "namespace": namespace,
+            "node": node.name,
+            "pod": pod,
+            "timestamp": f"{now:%Y-%m-%d %H:%M:%S.}{now.microsecond:06d}000 +0000 UTC",
+        }
+        name = cidr_name(node.block)
+        block = self._store.get(BLOCKS, None, name)
+        address = take(block["spec"], handle, secondary)
+        self._store.update(BLOCKS, block)
+        self._add_handle(handle, node.block)
+        return address
+
+    def release(self, node: NodeSpec, container_id: str) -> None:
+        """Give a pod's address back; nothing when it has none."""
+        handle = pod_handle(container_id)
+        block = self._store.get(BLOCKS, None, cidr_name(node.block))
+        if give_back(block["spec"], handle):
+            self._store.update(BLOCKS, block)
+            self._store.delete(HANDLES, None, handle)
+
+    def _add_handle(self, handle: str, block: IPv4Network) -> None:
+        spec = {"handleID": handle, "block": {str(block): 1}, "deleted": False}
+        self._store.create(HANDLES, stored("IPAMHandle", handle, spec))

@@ -1,0 +1,196 @@
+"""The command line of the lab: run, shell, exec and faults."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+
+from . import kernel
+from .errors import LabError, LabUsageError
+from .kernel.job import Job
+from .kernel.paths import STATE, windows
+from .kernel.rundir import RunDirectory
+from .spec import Hook, LabSpec
+
+MOST_NODES = 50
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line: the exit status (COMMAND's; 2 wrong usage; 125 the lab itself failed)."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    command: list[str] | None = None
+    if "--" in words:
+        cut = words.index("--")
+        words, command = words[:cut], words[cut + 1 :]
+    try:
+        options = _parser().parse_args(words)
+    except SystemExit as end:
+        return int(end.code or 0)
+    try:
+        if options.verb == "faults":
+            return _print_faults()
+        if options.verb == "exec":
+            return _exec(options.node, command)
+        return _run(options, command)
+    except LabUsageError as error:
+        print(f"calico-ipip-lab: {error}", file=sys.stderr)
+        return 2
+    except LabError as error:
+        print(f"calico-ipip-lab: {error}", file=sys.stderr)
+        return 125
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="calico-ipip-lab",
+        description="A small Kubernetes cluster with a Calico-style IPIP network, on this machine and gone afterwards.",
+        allow_abbrev=False,
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="run|shell|exec|faults")
+    run = verbs.add_parser(
+        "run",
+        help="run a command in a new lab",
+        usage="calico-ipip-lab run [OPTION]… -- COMMAND [ARG…]",
+        description="Builds a lab, runs COMMAND in it, exits with its status (2: wrong usage, 125: the lab failed).",
+        allow_abbrev=False,
+    )
+    shell = verbs.add_parser(
+        "shell",
+        help="an interactive shell in a new lab",
+        usage="calico-ipip-lab shell [OPTION]…",
+        description="Builds a lab and opens a shell in it: kubectl, ssh NODE, ip and tcpdump all work.",
+        allow_abbrev=False,
+    )
+    for verb in (run, shell):
+        _add_lab_options(verb)
+    execute = verbs.add_parser(
+        "exec",
+        help="run a command in a node of the lab that this is typed in",
+        usage="calico-ipip-lab exec NODE -- COMMAND [ARG…]",
+        allow_abbrev=False,
+    )
+    execute.add_argument("node", metavar="NODE")
+    verbs.add_parser("faults", help="list the faults: name, what it breaks, which requirements must fail")
+    return parser
+
+
+def _add_lab_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--nodes", type=int, default=3, metavar="N", help="number of nodes, 0 to 50 (3); 0: a kernel and nothing else")
+    add("--profile", choices=("bird", "bird-3.32", "felix"), default="bird", help="the Calico generation (bird)")
+    add("--ipip-mode", choices=("Always", "CrossSubnet"), default="Always", help="the pool's ipipMode (Always)")
+    add("--subnets", type=int, default=1, metavar="N", help="number of subnets that the nodes are in (1)")
+    add("--kernel", choices=kernel.KINDS, default="auto", help="auto: host where it can make an ipip link, else uml")
+    add("--fault", action="append", default=[], metavar="NAME", help="break the cluster as `faults` lists; repeatable")
+    for name, when in (("--at-start", "before COMMAND"), ("--at-pod", "each time a pod on it is up")):
+        add(name, action="append", nargs=2, default=[], metavar=("NODE", "COMMAND"), help=f"run in NODE {when}")
+    add("--writable", action="append", default=[], metavar="PATH", help="let the lab write there too; repeatable")
+
+
+def _run(options: argparse.Namespace, command: list[str] | None) -> int:
+    started = time.time()
+    if options.verb == "shell":
+        if command is not None:
+            raise LabUsageError("shell takes no command.", "Use: calico-ipip-lab run -- COMMAND")
+        command = [shutil.which("bash") or "/bin/sh"]
+    if not command:
+        raise LabUsageError("run needs a command.", "Use: calico-ipip-lab run [OPTION]… -- COMMAND [ARG…]")
+    spec = _spec(options)
+    cwd = _cwd()
+    with RunDirectory() as directory:
+        outside = str(directory.path)
+        seen = windows(cwd, [*options.writable, outside], os.environ.get("PATH", ""))
+        job = Job(spec, tuple(command), cwd, dict(os.environ), seen, outside, started)
+        failure = directory.path / "failure"
+        try:
+            status = kernel.run(options.kernel, job, directory)
+        except LabUsageError:
+            raise
+        except LabError as error:
+            _explain(directory, str(error), "kernel.log", "lab.log")
+            return 125
+        if failure.exists():
+            _explain(directory, failure.read_text(errors="replace"), "lab.log")
+            return 125
+        return status
+
+
+def _spec(options: argparse.Namespace) -> LabSpec:
+    if not 0 <= options.nodes <= MOST_NODES:
+        raise LabUsageError(f"--nodes {options.nodes} cannot be.", f"Take a number from 0 to {MOST_NODES}.")
+    spec = LabSpec(
+        nodes=options.nodes,
+        profile=options.profile,
+        ipip_mode=options.ipip_mode,
+        subnets=options.subnets,
+        faults=tuple(options.fault),
+        at_start=tuple(Hook(node, command) for node, command in options.at_start),
+        at_pod=tuple(Hook(node, command) for node, command in options.at_pod),
+    )
+    names = [node.name for node in spec.node_specs()]
+    for hook in (*spec.at_start, *spec.at_pod):
+        if hook.node not in names:
+            raise LabUsageError(f"there is no node {hook.node}.", f"The nodes are: {', '.join(names) or 'none'}")
+    _refuse_not_yet(spec)
+    if spec.faults:
+        from .faults import chosen
+
+        chosen(spec)
+    return spec
+
+
+def _refuse_not_yet(spec: LabSpec) -> None:
+    """Everything that the command line knows and the topology does not build."""
+    for option, value, supported in (
+        ("--profile", spec.profile, "bird"),
+        ("--ipip-mode", spec.ipip_mode, "Always"),
+        ("--subnets", spec.subnets, 1),
+    ):
+        if value != supported:
+            raise LabUsageError(f"{option} {value} is not built yet.", f"Leave it at {supported}.")
+
+
+def _cwd() -> str:
+    try:
+        return os.getcwd()  # noqa: PTH109  (a path, as every other here)
+    except OSError as error:
+        raise LabUsageError("the current directory is gone.", "Change to one that exists.") from error
+
+
+def _explain(directory: RunDirectory, what: str, *logs: str) -> None:
+    """Say what failed, show the end of the logs, and keep them."""
+    print(f"calico-ipip-lab: {what}", file=sys.stderr)
+    found = [path for path in (directory.path / name for name in logs) if path.exists() and path.stat().st_size]
+    for path in found:
+        lines = path.read_text(errors="replace").splitlines()[-10:]
+        shown = ["".join(c if c.isprintable() else "?" for c in line) for line in lines]
+        print(f"calico-ipip-lab: the end of {path.name}:", *shown, sep="\n  ", file=sys.stderr)
+    if found:
+        directory.keep()
+        print(f"calico-ipip-lab: the logs are in {directory.path}", file=sys.stderr)
+
+
+def _exec(node: str, command: list[str] | None) -> int:
+    if not command:
+        raise LabUsageError("exec needs a command.", "Use: calico-ipip-lab exec NODE -- COMMAND [ARG…]")
+    try:
+        nodes: dict[str, list[str]] = json.loads((STATE / "nodes.json").read_text())
+    except OSError as error:
+        raise LabUsageError("this is not a lab.", "Use exec inside `calico-ipip-lab shell` or `run`.") from error
+    if node not in nodes:
+        raise LabUsageError(f"there is no node {node}.", f"The nodes are: {', '.join(nodes)}")
+    argv = [*nodes[node], *command]
+    os.execvp(argv[0], argv)  # noqa: S606  (no shell is the point)
+
+
+def _print_faults() -> int:
+    from .faults import CATALOGUE
+
+    for fault in CATALOGUE.values():
+        print(f"{fault.name:28} {fault.breaks} [{', '.join(fault.fails)}]")
+    return 0

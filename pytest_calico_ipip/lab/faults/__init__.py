@@ -1,0 +1,50 @@
+"""The catalogue of faults, and what a lab does with the ones that were asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from ..errors import LabUsageError
+from ..spec import LabSpec
+from . import datastore, firewall, pods, routes, tunnel
+from .fault import BirdEdit, Fault
+
+if TYPE_CHECKING:
+    from ..topology.node import Node
+
+__all__ = ["CATALOGUE", "BirdEdit", "Fault", "chosen", "lost"]
+
+CATALOGUE: Mapping[str, Fault] = {
+    fault.name: fault for fault in (*tunnel.FAULTS, *routes.FAULTS, *firewall.FAULTS, *pods.FAULTS, *datastore.FAULTS)
+}
+
+
+def chosen(spec: LabSpec) -> tuple[Fault, ...]:
+    """The faults of a spec, in its order. Raises `LabUsageError` for a name that is not in the catalogue."""
+    found = []
+    for name in spec.faults:
+        if name not in CATALOGUE:
+            raise LabUsageError(f"there is no fault {name}.", f"The faults are: {', '.join(CATALOGUE)}")
+        fault = CATALOGUE[name]
+        if spec.nodes < fault.nodes:
+            raise LabUsageError(
+                f"the fault {name} needs {fault.nodes} nodes, and the lab has {spec.nodes}.",
+                f"Use --nodes {fault.nodes} or more.",
+            )
+        found.append(fault)
+    return tuple(found)
+
+
+async def lost(faults: Iterable[Fault], nodes: Mapping[str, Node]) -> list[str]:
+    """Which of the faults do not hold any more, one sentence each."""
+    sentences = []
+    for fault in faults:
+        for check in fault.verify:
+            done = await nodes[check.node].shell(check.command, check=False)
+            if done.returncode != 0:
+                said = done.stderr.decode(errors="replace").strip()[:500]
+                sentences.append(
+                    f"{fault.name} does not hold on {check.node}: {check.command} → {done.returncode} {said}"
+                )
+    return sentences

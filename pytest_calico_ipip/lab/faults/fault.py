@@ -1,0 +1,51 @@
+"""What a fault is: data, and commands for a node's shell. Nothing here knows how a fault is found out."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..spec import Hook
+
+if TYPE_CHECKING:
+    from ..api.store import Store
+
+
+@dataclass(frozen=True)
+class BirdEdit:
+    """One change to one node's BIRD configuration before BIRD starts: how a fault in routes is made to last.
+
+    A command cannot do that: BIRD puts back what it owns within seconds.
+    """
+
+    node: str
+    find: str
+    replace: str
+    lost: tuple[str, ...] = ()  # the nodes whose block this node then has no route to
+
+    def apply(self, text: str) -> str:
+        """The changed text; a place that is not there is a mistake in the catalogue."""
+        if self.find not in text:
+            raise ValueError(f"the BIRD configuration of {self.node} has no {self.find!r} to replace")
+        return text.replace(self.find, self.replace, 1)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A named way to break a cluster.
+
+    `fails` are the ids of exactly the requirements that must fail, whatever else is asserted. `at_pod` commands know
+    POD_NAME, POD_NAMESPACE, POD_IP, HOST_IFACE and NETNS. `verify` commands end with 0 as long as the fault is there;
+    they run in their node when the user's command has ended.
+    """
+
+    name: str
+    breaks: str
+    fails: tuple[str, ...]
+    bird: tuple[BirdEdit, ...] = ()
+    at_start: tuple[Hook, ...] = ()
+    at_pod: tuple[Hook, ...] = ()
+    objects: Callable[[Store], Awaitable[None]] | None = None
+    verify: tuple[Hook, ...] = ()
+    nodes: int = 2  # how many nodes a lab needs for it

@@ -1,0 +1,48 @@
+"""Faults of what is let through: packets are dropped by a rule before Calico's own."""
+
+from __future__ import annotations
+
+from .fault import Fault
+from .places import FIRST, SECOND, on
+
+
+def _rule(chain: str, match: str) -> tuple[str, str]:
+    """The commands that put a DROP rule first and that tell whether it is there."""
+    return f"iptables -w -I {chain} 1 {match} -j DROP", f"iptables -w -C {chain} {match} -j DROP"
+
+
+_ALL, _ALL_THERE = _rule("INPUT", "-p 4")
+_PAIR, _PAIR_THERE = _rule("INPUT", f"-p 4 -s {FIRST.address.ip}")
+_REPLIES, _REPLIES_THERE = _rule("OUTPUT", f"-p 4 -d {FIRST.address.ip}")
+_LARGE, _LARGE_THERE = _rule("INPUT", "-p 4 -m length --length 1401:65535")
+
+FAULTS = (
+    Fault(
+        name="ipip-dropped",
+        breaks=f"{SECOND.name} drops every IPIP packet that reaches it",
+        fails=("MTU-4", "PATH-1", "PATH-4", "PATH-7"),
+        at_start=on(SECOND, _ALL),
+        verify=on(SECOND, _ALL_THERE),
+    ),
+    Fault(
+        name="ipip-dropped-pair",
+        breaks=f"{SECOND.name} drops IPIP packets from {FIRST.name} and takes all others",
+        fails=("MTU-4", "PATH-1", "PATH-4", "PATH-7"),
+        at_start=on(SECOND, _PAIR),
+        verify=on(SECOND, _PAIR_THERE),
+    ),
+    Fault(
+        name="ipip-lost-one-way",
+        breaks=f"{SECOND.name} receives from {FIRST.name}, but what it sends there is dropped on its way out",
+        fails=("MTU-4", "PATH-1", "PATH-4", "PATH-7"),
+        at_start=on(SECOND, _REPLIES),
+        verify=on(SECOND, _REPLIES_THERE),
+    ),
+    Fault(
+        name="large-packets-lost",
+        breaks=f"{SECOND.name} drops IPIP packets longer than 1400 bytes",
+        fails=("MTU-4",),
+        at_start=on(SECOND, _LARGE),
+        verify=on(SECOND, _LARGE_THERE),
+    ),
+)

@@ -1,0 +1,58 @@
+"""Faults of pods and their workload interfaces: applied to each new pod of one node before it is Ready."""
+
+from __future__ import annotations
+
+from .fault import Fault
+from .places import SECOND, on
+
+
+def _each(check: str) -> str:
+    """A check of every workload interface that is still there, named $each in it."""
+    return f"for each in $(ls /sys/class/net | grep ^cali); do {check} || exit 1; done"
+
+
+_IN_POD = 'ip -n "$NETNS"'
+_MAC = "02:00:00:00:00:ee"
+
+FAULTS = (
+    Fault(
+        name="workload-mac",
+        breaks=f"the workload interfaces of {SECOND.name} have another MAC address than Calico's",
+        fails=("VETH-3",),
+        at_pod=on(SECOND, f'ip link set "$HOST_IFACE" address {_MAC}'),
+        verify=on(SECOND, _each(f'grep -q {_MAC} "/sys/class/net/$each/address"')),
+    ),
+    Fault(
+        name="workload-route-missing",
+        breaks=f"{SECOND.name} has no route to its own pods",
+        fails=("ROUTE-1", "POD-4", "MTU-4", "PATH-1", "PATH-4", "PATH-7"),
+        at_pod=on(SECOND, 'ip route del "$POD_IP" dev "$HOST_IFACE"'),
+        verify=on(SECOND, _each('test -z "$(ip -4 route show dev "$each")"')),
+    ),
+    Fault(
+        name="proxy-arp-off",
+        breaks=f"{SECOND.name} does not answer its pods' ARP requests for their gateway",
+        fails=("VETH-4", "POD-4", "MTU-4", "PATH-1", "PATH-4", "PATH-7"),
+        at_pod=on(SECOND, 'sysctl -qw "net.ipv4.conf.$HOST_IFACE.proxy_arp=0"'),
+        verify=on(SECOND, _each('grep -q 0 "/proc/sys/net/ipv4/conf/$each/proxy_arp"')),
+    ),
+    Fault(
+        name="pod-mtu",
+        breaks=f"the pods of {SECOND.name} have an MTU of 1500, as if there were no tunnel",
+        fails=("MTU-2", "MTU-5"),
+        at_pod=on(SECOND, f'ip link set "$HOST_IFACE" mtu 1500 && {_IN_POD} link set eth0 mtu 1500'),
+        verify=on(SECOND, _each('grep -q 1500 "/sys/class/net/$each/mtu"')),
+    ),
+    Fault(
+        name="pod-second-address",
+        breaks=f"the pods of {SECOND.name} have a second address, 192.0.2.7/32",
+        fails=("POD-2",),
+        at_pod=on(SECOND, f"{_IN_POD} address add 192.0.2.7/32 dev eth0"),
+    ),
+    Fault(
+        name="pod-default-route-missing",
+        breaks=f"the pods of {SECOND.name} have no default route",
+        fails=("POD-3", "MTU-4", "PATH-1", "PATH-4", "PATH-7"),
+        at_pod=on(SECOND, f"{_IN_POD} route del default"),
+    ),
+)

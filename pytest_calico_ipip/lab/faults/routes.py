@@ -1,0 +1,101 @@
+"""Faults of block routes, in BIRD's configuration, and foreign routes beside them."""
+
+from __future__ import annotations
+
+from ..spec import UNDERLAY_NIC
+from .fault import BirdEdit, Fault
+from .places import FIRST, SECOND, THIRD, on
+
+_KERNEL_FILTER = "filter to_kernel {\n"
+_TO = SECOND.block
+_UPPER_HALF = list(_TO.subnets(1))[1]
+
+
+def _kernel(do: str) -> BirdEdit:
+    """On the first node, do something else with the route to the second node's block."""
+    return BirdEdit(FIRST.name, _KERNEL_FILTER, f"{_KERNEL_FILTER}  if net = {_TO} then {{ {do} }}\n")
+
+
+def _tunnel_to(next_hop: str) -> str:
+    return f'ifname = "tunl0"; onlink = true; gw = {next_hop}; accept;'
+
+
+_LOST_BOTH_WAYS = ("MTU-4", "PATH-1", "PATH-4", "PATH-7")
+
+FAULTS = (
+    Fault(
+        name="block-route-missing",
+        breaks=f"{FIRST.name} has no route to the block of {SECOND.name}",
+        fails=("ROUTE-2", "PATH-3", *_LOST_BOTH_WAYS),
+        bird=(
+            BirdEdit(
+                FIRST.name, _KERNEL_FILTER, f"{_KERNEL_FILTER}  if net = {_TO} then reject;\n", lost=(SECOND.name,)
+            ),
+        ),
+        verify=on(FIRST, f'test -z "$(ip route show exact {_TO})"'),
+    ),
+    Fault(
+        name="block-route-wrong-node",
+        breaks=f"{FIRST.name} sends packets for the block of {SECOND.name} to {THIRD.name}",
+        fails=("ROUTE-2", "PATH-1", "PATH-3", "PATH-4", "PATH-5", "PATH-7"),
+        bird=(_kernel(_tunnel_to(str(THIRD.address.ip))),),
+        verify=on(FIRST, f"ip route show exact {_TO} | grep -q 'via {THIRD.address.ip} dev tunl0'"),
+        nodes=3,
+    ),
+    Fault(
+        name="block-route-nowhere",
+        breaks=f"{FIRST.name} sends packets for the block of {SECOND.name} to an address that nobody has",
+        fails=("ROUTE-2", *_LOST_BOTH_WAYS),
+        bird=(_kernel(_tunnel_to("10.7.120.99")),),
+        verify=on(FIRST, f"ip route show exact {_TO} | grep -q 'via 10.7.120.99 dev tunl0'"),
+    ),
+    Fault(
+        name="block-route-bare",
+        breaks=f"{FIRST.name} sends packets for the block of {SECOND.name} bare through {UNDERLAY_NIC}",
+        fails=("ROUTE-2", "PATH-3", *_LOST_BOTH_WAYS),
+        bird=(_kernel("accept;"),),
+        verify=on(FIRST, f"ip route show exact {_TO} | grep -q 'via {SECOND.address.ip} dev {UNDERLAY_NIC}'"),
+    ),
+    Fault(
+        name="block-route-double",
+        breaks=f"{FIRST.name} spreads packets for the block of {SECOND.name} over two next hops",
+        fails=("ROUTE-2",),
+        bird=(
+            BirdEdit(
+                FIRST.name,
+                "protocol static static1 {\n  ipv4;\n",
+                "protocol static static1 {\n  ipv4;\n"
+                f'  route {_TO} via {SECOND.address.ip} dev "tunl0" onlink'
+                f' via {THIRD.address.ip} dev "tunl0" onlink;\n',
+            ),
+        ),
+        verify=on(FIRST, f"ip route show exact {_TO} | grep -q nexthop"),
+        nodes=3,
+    ),
+    Fault(
+        name="blackhole-missing",
+        breaks=f"{SECOND.name} has no blackhole route for its own block",
+        fails=("ROUTE-3",),
+        bird=(
+            BirdEdit(SECOND.name, "  if source = RTS_STATIC then accept;\n  reject;", "  reject;", lost=(SECOND.name,)),
+        ),
+        verify=on(SECOND, 'test -z "$(ip route show type blackhole)"'),
+    ),
+    Fault(
+        name="route-more-specific",
+        breaks=f"{FIRST.name} has a route to half of the block of {SECOND.name} that nothing explains",
+        fails=("ROUTE-4",),
+        at_start=on(
+            FIRST,
+            f"ip route add {_UPPER_HALF} via {SECOND.address.ip} dev tunl0 onlink proto static",
+        ),
+        verify=on(FIRST, f"ip route show root {_TO} | grep -q ' proto static '"),
+    ),
+    Fault(
+        name="route-stale",
+        breaks=f"{FIRST.name} has a route to a block that no node has any more",
+        fails=("ROUTE-4",),
+        at_start=on(FIRST, f"ip route add 10.233.127.0/24 via {SECOND.address.ip} dev tunl0 onlink proto static"),
+        verify=on(FIRST, "ip route show exact 10.233.127.0/24 | grep -q tunl0"),
+    ),
+)

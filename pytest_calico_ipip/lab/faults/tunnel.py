@@ -1,0 +1,57 @@
+"""Faults of the tunnel device and of the node itself."""
+
+from __future__ import annotations
+
+from .fault import Fault
+from .places import SECOND, on
+
+_ADDRESS = f"{SECOND.tunnel_address}/32"
+# a change of net.ipv4.ip_forward resets the switch of every interface; a value that stays the same does nothing
+_OFF = "sysctl -qw net.ipv4.ip_forward=1 && sysctl -qw net.ipv4.ip_forward=0"
+
+FAULTS = (
+    Fault(
+        name="tunnel-mtu-low",
+        breaks=f"tunl0 of {SECOND.name} has an MTU of 1400: its pods' full-size packets do not fit",
+        fails=("MTU-1", "MTU-2", "MTU-4"),
+        at_start=on(SECOND, "ip link set tunl0 mtu 1400"),
+        verify=on(SECOND, "ip -o link show tunl0 | grep -q 'mtu 1400 '"),
+    ),
+    Fault(
+        name="tunnel-mtu-high",
+        breaks=f"tunl0 of {SECOND.name} has an MTU of 1500, more than fits into the underlay's",
+        fails=("MTU-1",),
+        at_start=on(SECOND, "ip link set tunl0 mtu 1500"),
+        verify=on(SECOND, "ip -o link show tunl0 | grep -q 'mtu 1500 '"),
+    ),
+    Fault(
+        name="tunnel-down",
+        breaks=f"tunl0 of {SECOND.name} is down",
+        fails=("TUN-1", "ROUTE-2", "MTU-4", "PATH-1", "PATH-3", "PATH-4", "PATH-7"),
+        at_start=on(SECOND, "ip link set tunl0 down"),
+        verify=on(SECOND, "! ip -o link show tunl0 | grep -q '[<,]UP[,>]'"),
+    ),
+    Fault(
+        name="tunnel-address-missing",
+        breaks=f"tunl0 of {SECOND.name} has no address",
+        fails=("TUN-2", "PATH-7"),
+        at_start=on(SECOND, f"ip address del {_ADDRESS} dev tunl0"),
+        verify=on(SECOND, 'test -z "$(ip -4 -o address show dev tunl0)"'),
+    ),
+    Fault(
+        name="tunnel-address-extra",
+        breaks=f"tunl0 of {SECOND.name} has a second address, 192.0.2.2/32",
+        fails=("TUN-2",),
+        at_start=on(SECOND, "ip address add 192.0.2.2/32 dev tunl0"),
+        verify=on(SECOND, "ip -4 -o address show dev tunl0 | grep -q ' 192[.]0[.]2[.]2/32 '"),
+    ),
+    Fault(
+        name="forwarding-off",
+        breaks=f"{SECOND.name} does not forward IPv4",
+        fails=("NODE-4", "VETH-4", "POD-4", "MTU-4", "PATH-1", "PATH-4", "PATH-7"),
+        at_start=on(SECOND, _OFF),
+        # a new workload interface gets its own switch from Calico
+        at_pod=on(SECOND, _OFF),
+        verify=on(SECOND, 'test "$(cat /proc/sys/net/ipv4/ip_forward)" = 0'),
+    ),
+)

@@ -1,0 +1,281 @@
+"""Boots User-Mode Linux, a kernel that is an ordinary process, and carries the user's streams to and from it.
+
+The guest's root is the machine's own file system, read-only; `guest` is its first process.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import fcntl
+import os
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import termios
+import tty
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+from ..errors import LabError
+from . import frames, syscalls
+from .cpu import claim_cpu
+from .job import Job
+from .memory import guest_megabytes, memory_directory
+from .namespaces import FORWARDED
+from .rundir import RunDirectory
+
+_INSTALL = "Install it: apt-get install user-mode-linux kmod"
+_MODULES = Path("/usr/lib/uml/modules")
+# the kernel times its RAID routines for 0.9 s, half of its boot; nothing here uses them
+_SKIPPED = "initcall_blacklist=raid6_select_algo,calibrate_xor_blocks"
+
+
+def kernel_binary() -> Path:
+    """The guest's kernel; raises `LabError` where there is none."""
+    found = os.environ.get("CALICO_IPIP_LAB_UML") or shutil.which("linux.uml") or shutil.which("/usr/bin/linux.uml")
+    if not found or not os.access(found, os.X_OK):
+        raise LabError("User-Mode Linux is not installed: there is no linux.uml on the PATH.", _INSTALL)
+    return Path(found)
+
+
+def modules_directory(kernel: Path) -> Path:
+    """Where that kernel's modules are, also for a package that was only unpacked."""
+    for directory in (kernel.resolve().parent.parent / "lib/uml/modules", _MODULES):
+        if directory.is_dir():
+            return directory
+    raise LabError(f"the modules of {kernel} are missing: no {_MODULES}.", _INSTALL)
+
+
+def run(job: Job, directory: RunDirectory) -> int:
+    """Run `job` in a guest: its exit status. Raises `LabError` when the guest did not live to tell one."""
+    kernel = kernel_binary()
+    megabytes = guest_megabytes(job.spec.nodes)
+    memory = memory_directory(megabytes, os.environ)
+    claim = claim_cpu()
+    try:
+        with _Guest(job, directory.path, kernel) as guest:
+            guest.boot(megabytes, memory, claim.cpu)
+            status = guest.carry()
+    finally:
+        claim.release()
+    if status is None:
+        raise LabError(f"the guest kernel ended (status {guest.ended_with}) before the command had.")
+    return status
+
+
+class _Guest:
+    """One guest: its process, and the four wires to it."""
+
+    def __init__(self, job: Job, directory: Path, kernel: Path) -> None:
+        self._job = job
+        self._directory = directory
+        self._kernel = kernel
+        self._process: subprocess.Popen[bytes] | None = None
+        self._terminals = tuple(_is_terminal(number) for number in (0, 1, 2))
+        self._saved: list[object] | None = None  # the terminal's settings
+        self._stopped_by: int | None = None
+        self._started = False
+        self.ended_with: int | None = None
+
+    def __enter__(self) -> _Guest:
+        self._pipes = [os.pipe() for _ in range(5)]
+        (self._in_guest, self._in), (self._out, self._out_guest), (self._err, self._err_guest) = self._pipes[:3]
+        (self._orders_guest, self._orders), (self._events, self._events_guest) = self._pipes[3:]
+        for descriptor in (self._in, self._orders):
+            os.set_blocking(descriptor, False)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._restore_terminal()
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        for descriptor in (self._in, self._out, self._err, self._orders, self._events):
+            os.close(descriptor)
+
+    def boot(self, megabytes: int, memory: Path, cpu: int) -> None:
+        """Start the kernel."""
+        self._job.write(self._directory / "job.json")
+        init = self._directory / "init.py"
+        init.write_text(self._init(), encoding="utf-8", errors="surrogateescape")
+        log = os.open(self._directory / "kernel.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        lab_log = os.open(self._directory / "lab.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        argv = [
+            str(self._kernel),
+            f"mem={megabytes}M",
+            *("rootfstype=hostfs", "rootflags=/", "ro", "quiet", "loglevel=5", "selinux=0"),
+            _SKIPPED,
+            *("con=null", f"con0=fd:{self._in_guest},fd:{self._out_guest}", f"con1=null,fd:{self._err_guest}"),
+            *(f"con2=fd:{self._orders_guest},fd:{self._events_guest}", f"con3=null,fd:{lab_log}"),
+            *("ssl=null", f"ssl0=null,fd:{log}", "console=ttyS0"),
+            *("umid=guest", f"uml_dir={self._directory}/"),
+            *(f'init="{sys.executable}"', "--", "-ES", f'"{init}"'),
+        ]
+        guest_ends = [self._in_guest, self._out_guest, self._err_guest, self._orders_guest, self._events_guest]
+        self._process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(*guest_ends, log, lab_log),
+            env={"PATH": os.environ.get("PATH", ""), "HOME": str(self._directory), "TMPDIR": str(memory)},
+            cwd="/",
+            start_new_session=True,  # Ctrl-C is for the command; the wrapper hears it and passes it on
+            preexec_fn=lambda: _prepare(cpu),
+        )
+        for descriptor in (*guest_ends, log, lab_log):
+            os.close(descriptor)
+
+    def _init(self) -> str:
+        rows, columns = _terminal_size(self._terminals)
+        boot = {
+            "job_file": str(self._directory / "job.json"),
+            "modules": str(modules_directory(self._kernel)),
+            "terminals": self._terminals,
+            "rows": rows,
+            "columns": columns,
+            "hostname": socket.gethostname(),
+            "seed": base64.b64encode(os.urandom(64)).decode(),
+        }
+        path = [str(Path(__file__).resolve().parents[3]), *(entry for entry in sys.path if entry.startswith("/"))]
+        return (
+            f"import sys\nsys.dont_write_bytecode = True\nsys.path[:] = {path!r}\n"
+            f"from pytest_calico_ipip.lab.kernel import guest\nguest.main(guest.Boot(**{boot!r}))\n"
+        )
+
+    def carry(self) -> int | None:
+        """Carry the streams until the guest has ended: the status that it told, if it did."""
+        with self._signals():
+            return self._carry()
+
+    def _carry(self) -> int | None:
+        status: int | None = None
+        pending_input = b""
+        input_open = True
+        events = b""
+        sources = {self._out: 1, self._err: 2, self._events: 0}
+        while sources:
+            poll = select.poll()
+            for descriptor in sources:
+                poll.register(descriptor, select.POLLIN)
+            if pending_input:
+                poll.register(self._in, select.POLLOUT)
+            elif self._started and input_open and status is None:
+                poll.register(0, select.POLLIN)
+            for descriptor, _ in poll.poll():
+                if descriptor == self._in:
+                    try:
+                        pending_input = pending_input[os.write(self._in, pending_input) :]
+                    except BlockingIOError:
+                        pass
+                    except BrokenPipeError:
+                        pending_input, input_open = b"", False
+                elif descriptor == 0 and 0 not in sources:
+                    data = _read_input()
+                    input_open = bool(data)
+                    pending_input = frames.frame(frames.DATA, data)
+                else:
+                    data = os.read(descriptor, 65536)
+                    if not data:
+                        del sources[descriptor]
+                    elif descriptor == self._events:
+                        events += data
+                        status = self._event(events, status)
+                    else:
+                        self._show(sources[descriptor], data)
+        assert self._process is not None
+        self.ended_with = self._process.wait()
+        return status if status is not None or self._stopped_by is None else 128 + self._stopped_by
+
+    def _event(self, told: bytes, status: int | None) -> int | None:
+        for line in told.split(b"\n")[:-1]:
+            word, _, rest = line.partition(b" ")
+            if word == b"started" and not self._started:
+                self._started = True
+                self._make_raw()
+            elif word == b"status":
+                status = int(rest)
+        return status
+
+    def _show(self, number: int, data: bytes) -> None:
+        try:
+            while data:
+                data = data[os.write(number, data) :]
+        except OSError:  # the reader has gone (EPIPE), or the terminal (EIO)
+            self._order(frames.CLOSED, bytes([number]))
+
+    def _order(self, kind: bytes, payload: bytes) -> None:
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):
+            os.write(self._orders, frames.frame(kind, payload))
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        def forward(number: int, _frame: FrameType | None) -> None:
+            if not self._started:
+                self._stopped_by = number
+                if self._process is not None:
+                    self._process.terminate()
+                return
+            self._order(frames.SIGNAL, bytes([number]))
+
+        def resized(_number: int, _frame: FrameType | None) -> None:
+            self._order(frames.WINDOW, struct.pack(">HH", *_terminal_size(self._terminals)))
+
+        before = {number: signal.signal(number, forward) for number in FORWARDED}
+        before[signal.SIGWINCH] = signal.signal(signal.SIGWINCH, resized)
+        before[signal.SIGPIPE] = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _make_raw(self) -> None:
+        """From now on every key belongs to the command, Ctrl-C too: its terminal is in the guest."""
+        if self._terminals[0]:
+            self._saved = termios.tcgetattr(0)
+            tty.setraw(0)
+
+    def _restore_terminal(self) -> None:
+        if self._saved is not None:
+            termios.tcsetattr(0, termios.TCSADRAIN, self._saved)  # type: ignore[arg-type]
+            self._saved = None
+
+
+def _prepare(cpu: int) -> None:
+    syscalls.die_with_parent(signal.SIGTERM)
+    os.sched_setaffinity(0, {cpu})
+    syscalls.fix_addresses()
+
+
+def _read_input() -> bytes:
+    try:
+        return os.read(0, frames.MOST)
+    except OSError:  # closed, or a terminal that is gone
+        return b""
+
+
+def _is_terminal(number: int) -> bool:
+    try:
+        return os.isatty(number)
+    except OSError:
+        return False
+
+
+def _terminal_size(terminals: tuple[bool, ...]) -> tuple[int, int]:
+    for number, terminal in enumerate(terminals):
+        if terminal:
+            with contextlib.suppress(OSError):
+                rows, columns, _, _ = struct.unpack("HHHH", fcntl.ioctl(number, termios.TIOCGWINSZ, b"\0" * 8))
+                return rows or 24, columns or 80
+    return 24, 80

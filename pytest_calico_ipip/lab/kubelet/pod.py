@@ -1,0 +1,244 @@
+"""The life of one pod on one node: sandbox, hooks, containers, status; and its end in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from pytest_calico_ipip.lab.api.store import ApiError, Store, timestamp
+from pytest_calico_ipip.lab.calico.ipam import BlockFull, Ipam
+from pytest_calico_ipip.lab.kubelet import events, podspec
+from pytest_calico_ipip.lab.kubelet.container_life import Container, Program
+from pytest_calico_ipip.lab.kubelet.engine import NodeEngine, Refused
+from pytest_calico_ipip.lab.kubelet.status import ContainerState, pod_status
+from pytest_calico_ipip.lab.spec import NodeSpec, workload_interface
+
+Object = dict[str, Any]
+Firewall = Callable[[str, str, str, str], Awaitable[None]]
+Unfirewall = Callable[[str, str], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """A pod's network: the names of its parts, its address, and the id that IPAM and annotations know it by."""
+
+    container_id: str
+    netns: str  # empty with hostNetwork
+    interface: str
+    address: str
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a pod needs of the lab around it."""
+
+    store: Store
+    ipam: Ipam
+    engine: NodeEngine
+    node: NodeSpec
+    firewall_add: Firewall
+    firewall_remove: Unfirewall
+    hooks: Callable[[Object, Sandbox], Awaitable[None]]  # raises when one fails
+
+
+class Pod:
+    """One pod, by its uid; `run` lives as long as it does."""
+
+    def __init__(self, ground: Ground, pod: Object) -> None:
+        self.pod = pod
+        self.uid: str = pod["metadata"]["uid"]
+        self.namespace: str = pod["metadata"]["namespace"]
+        self.name: str = pod["metadata"]["name"]
+        self._ground = ground
+        self._started = timestamp()
+        self._ready = False
+        self._sandbox: Sandbox | None = None
+        self._deleted = asyncio.Event()
+        self._grace: float = 0
+        self.is_calico_node = podspec.is_calico_node(pod)
+        self.containers = [
+            Container(
+                spec, pod["spec"]["restartPolicy"], ground.engine, self._publish, self._container_says(spec["name"])
+            )
+            for spec in pod["spec"]["containers"]
+        ]
+
+    @property
+    def node(self) -> str:
+        """Where it runs."""
+        return self._ground.node.name
+
+    @property
+    def engine(self) -> NodeEngine:
+        """Its node's."""
+        return self._ground.engine
+
+    def delete(self, grace: float) -> None:
+        """It shall go, within `grace` seconds; said again, the shorter time counts from then on."""
+        self._grace = min(grace, self._grace) if self._deleted.is_set() else grace
+        self._deleted.set()
+
+    async def run(self) -> None:
+        """From the sandbox to the object's removal."""
+        running: list[asyncio.Task[None]] = []
+        try:
+            self._say(
+                "Scheduled", f"Successfully assigned {self.namespace}/{self.name} to {self.node}", "default-scheduler"
+            )
+            if self.is_calico_node:
+                self._run_calico_node()
+            elif await self._set_up():
+                running = [
+                    asyncio.create_task(container.run(self._program(spec)))
+                    for container, spec in zip(self.containers, self.pod["spec"]["containers"], strict=True)
+                ]
+            await self._deleted.wait()
+            if running:
+                for container in self.containers:
+                    self._say("Killing", f"Stopping container {container.name}", container=container.name)
+                await asyncio.gather(*(container.stop(self._grace) for container in self.containers))
+        finally:
+            for task in running:
+                task.cancel()
+        await self._tear_down()
+
+    def _run_calico_node(self) -> None:
+        """Its programs are the node's: nothing to start."""
+        for container in self.containers:
+            container.state.state = {"running": {"startedAt": timestamp()}}
+        self._sandbox = Sandbox(secrets.token_hex(32), "", "", str(self._ground.node.address.ip))
+        self._ready = True
+        self._publish()
+
+    async def _set_up(self) -> bool:
+        """Sandbox, firewall, hooks; whether the containers may start."""
+        try:
+            sysctls = podspec.sysctls(self.pod)
+            if self.pod["spec"].get("hostNetwork"):
+                self._sandbox = Sandbox(secrets.token_hex(32), "", "", str(self._ground.node.address.ip))
+            else:
+                self._sandbox = await self._network(sysctls)
+        except (podspec.BadSpec, BlockFull, Refused) as error:
+            self._say("FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}", kind="Warning")
+            return False
+        await self._ground.hooks(self.pod, self._sandbox)
+        self._ready = True
+        for spec in self.pod["spec"]["containers"]:
+            self._say("Pulled", f'Container image "{spec["image"]}" already present on machine', container=spec["name"])
+            self._say("Created", f"Created container: {spec['name']}", container=spec["name"])
+        return True
+
+    async def _network(self, sysctls: dict[str, str]) -> Sandbox:
+        """Address, namespace and firewall; on failure nothing of it stays."""
+        ground, interface = self._ground, workload_interface(self.namespace, self.name)
+        container_id, netns = secrets.token_hex(32), f"cni-{uuid4()}"
+        address = str(ground.ipam.assign(ground.node, container_id, self.namespace, self.name))
+        account: str = self.pod["spec"]["serviceAccountName"]
+        try:
+            # Felix programs the rules when the pod is known, and drops packets of interfaces that it does not know
+            await ground.firewall_add(self.node, interface, self.namespace, account)
+            await ground.engine.ask("sandbox", netns=netns, interface=interface, address=address, sysctls=sysctls)
+        except BaseException:
+            ground.ipam.release(ground.node, container_id)
+            raise
+        return Sandbox(container_id, netns, interface, address)
+
+    def _program(self, spec: Object) -> Program:
+        assert self._sandbox is not None
+        addresses = {"podIP": self._sandbox.address, "hostIP": str(self._ground.node.address.ip)}
+        return Program(
+            argv=podspec.command(spec),
+            environment=podspec.environment(self.pod, spec, addresses),
+            cwd=spec.get("workingDir") or "/",
+            netns=self._sandbox.netns,
+            hostname=podspec.hostname(self.pod),
+            files=podspec.files(self.pod, self._sandbox.address) if self._sandbox.netns else {},
+            stdin=bool(spec.get("stdin")),
+            terminal=bool(spec.get("tty")),
+            container_id=self._sandbox.container_id,
+        )
+
+    async def _tear_down(self) -> None:
+        sandbox, ground = self._sandbox, self._ground
+        if sandbox is not None and sandbox.netns:
+            with suppress(Refused):
+                await ground.engine.ask("remove", netns=sandbox.netns, interface=sandbox.interface)
+            await ground.firewall_remove(self.node, sandbox.interface)
+            ground.ipam.release(ground.node, sandbox.container_id)
+        gone = dict.fromkeys(self._annotations(), "")
+        with suppress(ApiError):  # removed already: a deletion without grace
+            ground.store.patch(
+                "pods",
+                self.namespace,
+                self.name,
+                {"metadata": {"uid": self.uid, "annotations": gone}},
+                subresource="status",
+            )
+            ground.store.delete("pods", self.namespace, self.name, grace_period_seconds=0, uid=self.uid)
+
+    def _annotations(self) -> dict[str, str]:
+        """What Calico's CNI plugin writes on the pod."""
+        sandbox = self._sandbox
+        if sandbox is None or not sandbox.netns:
+            return {}
+        return {
+            "cni.projectcalico.org/containerID": sandbox.container_id,
+            "cni.projectcalico.org/podIP": f"{sandbox.address}/32",
+            "cni.projectcalico.org/podIPs": f"{sandbox.address}/32",
+        }
+
+    def _publish(self) -> None:
+        """Write the status, and Calico's annotations with it."""
+        states: list[ContainerState] = [container.state for container in self.containers]
+        try:
+            current = self._ground.store.get("pods", self.namespace, self.name)
+            if current["metadata"]["uid"] != self.uid:
+                return
+            status = pod_status(
+                current,
+                states,
+                address=self._sandbox.address if self._sandbox else None,
+                host=str(self._ground.node.address.ip),
+                started=self._started,
+                ready=self._ready and not self._deleted.is_set(),
+                now=timestamp(),
+            )
+            current["status"] = status
+            if annotations := self._annotations():
+                current["metadata"]["annotations"] = {**current["metadata"].get("annotations", {}), **annotations}
+            self._ground.store.update("pods", current, subresource="status")
+        except ApiError as error:
+            if error.code != 404:
+                raise
+
+    def _container_says(self, name: str) -> Callable[[str, str, str], None]:
+        def say(reason: str, message: str, kind: str) -> None:
+            self._say(reason, message, kind=kind, container=name)
+
+        return say
+
+    def _say(
+        self,
+        reason: str,
+        message: str,
+        component: str = "kubelet",
+        *,
+        kind: str = "Normal",
+        container: str | None = None,
+    ) -> None:
+        host = self.node if component == "kubelet" else None
+        events.record(
+            self._ground.store,
+            self.pod,
+            reason,
+            message,
+            component=component,
+            host=host,
+            kind=kind,
+            container=container,
+        )

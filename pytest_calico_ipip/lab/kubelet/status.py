@@ -1,0 +1,101 @@
+"""What a kubelet says of a pod and its containers, as values. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Object = dict[str, Any]
+
+
+@dataclass
+class ContainerState:
+    """One container as its kubelet knows it."""
+
+    name: str
+    image: str
+    state: Object = field(default_factory=lambda: {"waiting": {"reason": "ContainerCreating"}})
+    last_state: Object = field(default_factory=dict)
+    restarts: int = 0
+
+    @property
+    def running(self) -> bool:
+        """Whether its main process runs."""
+        return "running" in self.state
+
+    def status(self, ready: bool) -> Object:
+        """Its entry in containerStatuses."""
+        up = self.running and ready
+        return {
+            "name": self.name,
+            "image": self.image,
+            "imageID": "",
+            "ready": up,
+            "started": up,
+            "restartCount": self.restarts,
+            "state": self.state,
+            "lastState": self.last_state,
+        }
+
+
+def phase(policy: str, containers: Iterable[ContainerState]) -> str:
+    """The pod's phase, by its restart policy and what its containers do."""
+    states = list(containers)
+    codes = [one.state["terminated"]["exitCode"] for one in states if "terminated" in one.state]
+    if len(codes) == len(states):
+        failed = any(codes)
+        if policy == "Never":
+            return "Failed" if failed else "Succeeded"
+        if policy == "OnFailure" and not failed:
+            return "Succeeded"
+    begun = any(one.running or one.last_state or "terminated" in one.state for one in states)
+    return "Running" if begun else "Pending"
+
+
+def conditions(old: Iterable[Mapping[str, Any]], ready: bool, now: str, *, over: bool) -> list[Object]:
+    """The pod's four conditions; a condition that has not changed keeps its time."""
+    wanted: dict[str, tuple[str, str | None]] = {
+        "PodScheduled": ("True", None),
+        "Initialized": ("True", None),
+    }
+    reason = None if ready else "PodCompleted" if over else "ContainersNotReady"
+    wanted["ContainersReady"] = wanted["Ready"] = ("True" if ready else "False", reason)
+    before = {condition["type"]: condition for condition in old}
+    found = []
+    for kind, (status, why) in wanted.items():
+        known = before.get(kind)
+        since = known["lastTransitionTime"] if known and known["status"] == status else now
+        condition = {"type": kind, "status": status, "lastProbeTime": None, "lastTransitionTime": since}
+        found.append({**condition, "reason": why} if why else condition)
+    return found
+
+
+def pod_status(
+    pod: Mapping[str, Any],
+    containers: Iterable[ContainerState],
+    *,
+    address: str | None,
+    host: str,
+    started: str,
+    ready: bool,
+    now: str,
+) -> Object:
+    """The whole status; `address` is None until the sandbox is up, `ready` says that hooks and sandbox are done."""
+    states = list(containers)
+    current = phase(pod["spec"]["restartPolicy"], states)
+    all_up = ready and all(one.running for one in states)
+    old = pod.get("status") or {}
+    over = current in ("Succeeded", "Failed")
+    status: Object = {
+        "phase": current,
+        "qosClass": old.get("qosClass", "BestEffort"),
+        "hostIP": host,
+        "hostIPs": [{"ip": host}],
+        "startTime": started,
+        "conditions": conditions(old.get("conditions") or (), all_up, now, over=over),
+        "containerStatuses": [one.status(ready) for one in states],
+    }
+    if address is not None:
+        status |= {"podIP": address, "podIPs": [{"ip": address}]}
+    return status

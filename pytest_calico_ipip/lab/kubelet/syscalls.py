@@ -1,0 +1,75 @@
+"""The system calls for namespaces and mounts that Python's `os` lacks on 3.10."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+
+MS_RDONLY = 1
+MS_NOSUID = 2
+MS_NODEV = 4
+MS_NOEXEC = 8
+MS_BIND = 4096
+MS_REC = 16384
+MS_PRIVATE = 1 << 18
+_MNT_DETACH = 2
+
+_PR_SET_NAME = 15
+_PR_SET_CHILD_SUBREAPER = 36
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, what: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def setns(path: str) -> None:
+    """Enter the namespace that a file of /proc/PID/ns, or a bind mount of one, names."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _check(_libc.setns(fd, 0), f"setns {path}")
+    finally:
+        os.close(fd)
+
+
+def setns_all(pid: int, kinds: tuple[str, ...]) -> None:
+    """Enter several namespaces of a process; the files are opened first, since /proc changes on the way."""
+    fds = [(kind, os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)) for kind in kinds]
+    for kind, fd in fds:
+        _check(_libc.setns(fd, 0), f"setns {kind} of {pid}")
+        os.close(fd)
+
+
+def unshare(flags: int) -> None:
+    """Leave namespaces for new ones."""
+    _check(_libc.unshare(flags), "unshare")
+
+
+def mount(source: str | None, target: str, kind: str | None, flags: int = 0, options: str | None = None) -> None:
+    """Mount a file system, bind a path, or change propagation, as the system call does."""
+    arguments = [None if text is None else text.encode() for text in (source, target, kind, options)]
+    result = _libc.mount(arguments[0], arguments[1], arguments[2], ctypes.c_ulong(flags), arguments[3])
+    _check(result, f"mount {kind or source or ''} {target}")
+
+
+def detach(target: str) -> None:
+    """Unmount what is at `target` and below, at once, even when it is in use."""
+    _check(_libc.umount2(target.encode(), _MNT_DETACH), f"umount {target}")
+
+
+def name(text: str) -> None:
+    """How `ps` and `top` call this process."""
+    _check(_libc.prctl(_PR_SET_NAME, text.encode(), 0, 0, 0), "prctl")
+
+
+def become_subreaper() -> None:
+    """Adopt orphaned descendants, so that none of them gets away."""
+    _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")

@@ -1,0 +1,244 @@
+"""Connections to the nodes: testinfra over ssh, all commands of a node through one connection of ours.
+
+The connection (a master in ssh's words) is a child process with a pipe as its stdin: it ends when we end it, and also
+when we are killed. Its socket lies in a private directory that is removed at the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shlex
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from pytest_calico_ipip import remote
+from pytest_calico_ipip.errors import SetupProblem
+from pytest_calico_ipip.nodes.refusals import refusal
+from pytest_calico_ipip.remote import Answer
+from pytest_calico_ipip.settings import Settings
+
+CONNECT_SECONDS = 10
+LOGIN_SECONDS = 30.0  # until the node has logged us in: slow PAM modules exist
+GRACE = 15.0  # seconds that the local end waits longer than the remote `timeout`
+
+
+@dataclass
+class Connection:
+    """One node, reached as root. Implements `remote.Remote`; safe for several threads."""
+
+    node: str
+    host: str  # what ssh is given: the node's name, or its address
+    settings: Settings
+    socket: Path
+    log: IO[bytes]  # the master's stderr
+    _master: subprocess.Popen[bytes] | None = None
+    _testinfra: Any = None
+
+    def login(self) -> None:
+        """Log in and see that we are root there. Raises `SetupProblem` with the remedy."""
+        sudo = "sudo -n " if self.settings.ssh_sudo else ""
+        # MARK is not used here: a banner of the login shell may come first, line by line
+        script = f'u=$({sudo}id -u) || exit 97; echo "uid $u"; exec cat >/dev/null'
+        command = ["ssh", *self._options(master=True), self.host, f"exec /bin/sh -c {shlex.quote(script)}"]
+        self._master = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, start_new_session=True
+        )
+        uid = self._first_answer(self._master)
+        if uid is None:
+            self.log.seek(0)
+            said = self.log.read(65536)
+            self.close()
+            if not said:
+                said = f"no login within {LOGIN_SECONDS:.0f} s: timed out".encode()
+            raise refusal(self.node, self.host, Answer(255, b"", said))
+        if uid != "0":
+            self.close()
+            raise SetupProblem(
+                f"ssh to {self.node} ({self.host}): logged in as user id {uid}, not as root",
+                "Add --ipip-ssh-sudo (with sudo that needs no password), or log in with --ipip-ssh-user root.",
+            )
+        import testinfra
+
+        self._testinfra = testinfra.get_host(
+            f"ssh://{self.host}",
+            ssh_extra_args=" ".join(map(shlex.quote, self._options(master=False))),
+            timeout=CONNECT_SECONDS,
+        )
+
+    def wrap(self, script: str, seconds: float) -> str:
+        """See `remote.Remote`."""
+        return remote.wrap(script, seconds, sudo=self.settings.ssh_sudo)
+
+    def run(self, command: str, timeout: float) -> Answer:
+        """See `remote.Remote`."""
+        if not self.alive:
+            return Answer(255, b"", f"the connection to {self.node} is closed".encode())
+        # testinfra's run knows no time-out: cutting the connection ends every session on it
+        guard = threading.Timer(timeout + GRACE, self.close)
+        guard.daemon = True
+        guard.start()
+        try:
+            result = self._testinfra.run(command)
+        except RuntimeError as error:  # how testinfra tells ssh's own 255
+            failed = error.args[0] if error.args else None
+            return Answer(255, getattr(failed, "stdout_bytes", b""), getattr(failed, "stderr_bytes", b""))
+        finally:
+            guard.cancel()
+        return Answer(result.rc, result.stdout_bytes, result.stderr_bytes)
+
+    def open(self, command: str) -> subprocess.Popen[bytes]:
+        """See `remote.Remote`. testinfra runs a command to its end only; this one is talked with while it runs."""
+        return subprocess.Popen(
+            ["ssh", *self._options(master=False), self.host, command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    @property
+    def alive(self) -> bool:
+        """Whether the connection still stands."""
+        return self._master is not None and self._master.poll() is None
+
+    def close(self) -> None:
+        """End the connection and every session on it. Safe to call twice and from any thread."""
+        master = self._master
+        if master is None:
+            return
+        for pipe in (master.stdin, master.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        if master.poll() is None:
+            master.terminate()
+            try:
+                master.wait(3)
+            except subprocess.TimeoutExpired:
+                master.kill()
+                master.wait(3)
+
+    def _options(self, *, master: bool) -> list[str]:
+        s = self.settings
+        options = ["-F", str(s.ssh_config)] if s.ssh_config else []
+        if s.ssh_user:
+            options += ["-o", f"User={s.ssh_user}"]
+        if s.ssh_port:
+            options += ["-o", f"Port={s.ssh_port}"]
+        if s.ssh_identity:
+            options += ["-i", str(s.ssh_identity)]
+        fixed = {
+            "BatchMode": "yes",
+            "ConnectTimeout": str(CONNECT_SECONDS),
+            "ServerAliveInterval": "5",
+            "ServerAliveCountMax": "3",
+            "ForwardAgent": "no",
+            "ForwardX11": "no",
+            "ClearAllForwardings": "yes",
+            "ControlPath": str(self.socket),
+            "ControlMaster": "yes" if master else "no",
+            "ControlPersist": "no",
+            "RequestTTY": "no",
+            "RemoteCommand": "none",
+            "LogLevel": "INFO" if master else "ERROR",
+        }
+        for name, value in fixed.items():
+            options += ["-o", f"{name}={value}"]
+        return options
+
+    def _first_answer(self, master: subprocess.Popen[bytes]) -> str | None:
+        """The user id that the node tells, None where ssh ended or time was up before."""
+        assert master.stdout is not None
+        deadline = time.monotonic() + LOGIN_SECONDS
+        said = b""
+        while len(said) < 65536:
+            ready, _, _ = select.select([master.stdout], [], [], max(0.0, deadline - time.monotonic()))
+            piece = os.read(master.stdout.fileno(), 4096) if ready else b""
+            if not piece:
+                return None
+            said += piece
+            for line in said.split(b"\n")[:-1]:
+                if line.startswith(b"uid "):
+                    return line[4:].decode("ascii", "replace").strip()
+        return None
+
+
+@dataclass
+class Connections:
+    """All nodes' connections. As a context: leaving it closes them and removes their sockets."""
+
+    settings: Settings
+    open: dict[str, Connection] = field(default_factory=dict)
+    refused: dict[str, SetupProblem] = field(default_factory=dict)
+    _directory: Path | None = None
+    _all: list[Connection] = field(default_factory=list)
+
+    def __enter__(self) -> Connections:
+        self._directory = Path(tempfile.mkdtemp(prefix="ipip-ssh-"))  # 0700, and short: a socket's path has 104 bytes
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def connect(self, addresses: Mapping[str, str | None]) -> None:
+        """Log in to every node (name → InternalIP) in parallel; who refuses is in `refused` with the reason."""
+        if shutil.which("ssh") is None:
+            problem = SetupProblem("This machine has no ssh", "Install the OpenSSH client (openssh-client).")
+            self.refused.update(dict.fromkeys(addresses, problem))
+            return
+        with ThreadPoolExecutor(16) as threads:
+            waiting = {
+                node: threads.submit(self._login, number, node, address)
+                for number, (node, address) in enumerate(addresses.items())
+            }
+            for node, future in waiting.items():
+                try:
+                    self.open[node] = future.result()
+                except SetupProblem as problem:
+                    self.refused[node] = problem
+
+    def close(self) -> None:
+        """End every connection."""
+        for connection in self._all:
+            connection.close()
+            connection.log.close()
+        if self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _login(self, number: int, node: str, address: str | None) -> Connection:
+        assert self._directory is not None
+        log = (self._directory / f"{number}.log").open("w+b")
+        host = host_for(node, address, self.settings.ssh_config)
+        connection = Connection(node, host, self.settings, self._directory / str(number), log)
+        self._all.append(connection)
+        connection.login()
+        return connection
+
+
+def host_for(node: str, address: str | None, config: Path | None) -> str:
+    """What ssh is given: the node's name where the ssh config has a HostName for it, else the node's address."""
+    options = ["-F", str(config)] if config else []
+    try:
+        told = subprocess.run(
+            ["ssh", *options, "-G", node], capture_output=True, timeout=20, check=False, stdin=subprocess.DEVNULL
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        told = b""
+    for line in told.decode("utf-8", "replace").splitlines():
+        key, _, value = line.partition(" ")
+        if key == "hostname" and value != node:
+            return node
+    return address or node

@@ -1,0 +1,195 @@
+"""The one script of a node: which files it answers with, the commands that write them, and its text.
+
+A fork costs; so commands of one kind are one `ip -batch`, whose output is, line by line, what each command prints on
+its own, and only where the batch fails does each command run alone.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from pytest_calico_ipip.remote import PRELUDE
+
+# In /proc/sys: what Calico sets, and what can undo it
+_SYSCTL = (
+    "net/ipv4/ip_forward net/ipv4/ip_no_pmtu_disc net/ipv4/fib_multipath_hash_policy "
+    "net/core/fb_tunnels_only_for_init_net "
+    + " ".join(
+        f"net/ipv4/conf/*/{key}"
+        for key in (
+            "forwarding",
+            "proxy_arp",
+            "proxy_arp_pvlan",
+            "rp_filter",
+            "accept_local",
+            "route_localnet",
+            "send_redirects",
+        )
+    )
+    + " net/ipv4/neigh/*/proxy_delay"
+)
+SYSCTL = f"cd /proc/sys && sysctl -e {_SYSCTL}"
+
+DETAILED = {"ip-addr.json": "addr", "ip-route.json": "route show table all", "ip-neigh.json": "neigh"}
+NETNS_LIST = "netns list"  # comes last in its batch: it prints nothing at all where there are none
+ROUTE_GET = "ip-route-get.json"
+# the command as a person types it; `-d` changes nothing in what `ip neigh` prints
+TYPED = {
+    "ip-addr.json": "ip -j -d addr",
+    "ip-route.json": "ip -j -d route show table all",
+    "ip-neigh.json": "ip -j neigh",
+    "ip-rule.json": "ip -j rule",
+    "ip-netns.json": "ip -j netns list",
+}
+SINGLE = {
+    "ip-link-stats.json": "ip -j -s link",
+    "sysctl.txt": SYSCTL,
+    "iptables-save.txt": "iptables-legacy-save -c",
+    "iptables-nft-save.txt": "iptables-nft-save -c",
+    "ipset.txt": "ipset list",
+    "nft.json": "nft -j list ruleset",
+    "ethtool-tunl0.txt": "ethtool -k tunl0",
+    "calico-mtu.txt": "cat /var/lib/calico/mtu",
+    "uname.txt": "uname -a",
+}
+# the firewall's counters once more, after the capture
+AFTER = {
+    "iptables-save.after.txt": "iptables-legacy-save -c",
+    "iptables-nft-save.after.txt": "iptables-nft-save -c",
+    "nft.after.json": "nft -j list ruleset",
+}
+NODE_FILES = (*TYPED, ROUTE_GET, *SINGLE)
+NETNS_FILES = (*DETAILED, "sysctl.txt")
+
+
+@dataclass(frozen=True)
+class PodPlace:
+    """A pod under test, as the script looks for its network namespace: by interface, by route, by process."""
+
+    key: str  # "namespace/name"
+    interface: str  # the workload interface as Calico would name it
+    address: IPv4Address
+    uid: str
+
+
+# `iptables-legacy-save` would load the legacy modules into a kernel that has none of them; nothing is to be seen there
+_FIREWALL = r"""
+legacy() {
+  if [ ! -e /proc/net/ip_tables_names ]; then echo "no legacy tables in this kernel" >&2; return 0; fi
+  if command -v iptables-legacy-save >/dev/null; then iptables-legacy-save -c; else iptables-save -c; fi
+}
+"""
+
+_FUNCTIONS = (
+    r"""
+sysctls() ( """
+    + SYSCTL
+    + r""" )
+# enter NETNS COMMAND…: a named namespace, or pid-N for the one of a process
+enter() {
+  _in=$1; shift
+  case $_in in pid-*) nsenter -t "${_in#pid-}" -n -- "$@";; *) ip netns exec "$_in" "$@";; esac
+}
+# locate INTERFACE ADDRESS UID: sets `interface` and `netns` ("-" where not found)
+locate() {
+  interface=$1; netns=-
+  _find "$1" || {
+    _route=$(ip -o route show "$2/32" 2>/dev/null)
+    case $_route in *" dev "*) _dev=${_route#* dev }; _dev=${_dev%% *}; _find "$_dev" && interface=$_dev;; esac
+  }
+  if [ "$netns" = - ]; then
+    for _file in $(grep -ls -e "$3" -e "$(echo "$3" | tr - _)" /proc/[0-9]*/cgroup); do
+      _pid=${_file#/proc/}; _pid=${_pid%/cgroup}
+      case $_pid in self|thread-self|$$) ;; *) netns=pid-$_pid; break;; esac
+    done
+  fi
+}
+# _find INTERFACE: the namespace of its peer, as `ip` names it in the link's line
+_find() {
+  _id=; _there=1
+  while read -r _ _name _rest; do
+    case $_name in "$1:"|"$1@"*)
+      _there=0
+      case $_rest in
+        *" link-netns "*) netns=${_rest##* link-netns }; netns=${netns%% *};;
+        *" link-netnsid "*) _id=${_rest##* link-netnsid }; _id=${_id%% *};;
+      esac
+      break;;
+    esac
+  done <links
+  if [ -n "$_id" ]; then
+    ip netns list >netnses 2>/dev/null
+    while read -r _name _rest; do [ "$_rest" = "(id: $_id)" ] && netns=$_name; done <netnses
+  fi
+  return $_there
+}
+"""
+    + _FIREWALL
+)
+
+
+def reading_script(
+    pods: Sequence[PodPlace], warm_up: Sequence[Sequence[IPv4Address]], look_up: Sequence[IPv4Address], settle: float
+) -> str:
+    """The script's text.
+
+    `warm_up` has, for the node itself and then for each pod, whom to send echoes until they are answered, for `settle`
+    seconds at most; nothing of that is recorded. `look_up` are the addresses for `ip route get`.
+    """
+    lines = ["ip -o link show >links 2>links.stderr"]
+    for number, pod in enumerate(pods):
+        words = " ".join(map(shlex.quote, (pod.interface, str(pod.address), pod.uid)))
+        lines.append(f'locate {words}; n{number}=$netns; echo "{number} $interface $netns" >>places')
+    lines.append(_settle(warm_up, settle))
+    lines.append(_batch("detailed", "ip -j -d", DETAILED))
+    # a look-up that fails is an answer too: -force goes on with the next
+    lines += ["run plain ip -j -force -batch - <<'END'", "rule"]
+    lines += [*(f"route get {address}" for address in look_up), NETNS_LIST, "END"]
+    for name, command in SINGLE.items():
+        words = {"sysctl.txt": "sysctls", "iptables-save.txt": "legacy"}.get(name, command)
+        lines.append(f"run {name} {words}")
+    for number in range(len(pods)):
+        inside = f'enter "$n{number}"'
+        lines += [
+            f'if [ "$n{number}" != - ]; then',
+            _batch(f"{number}.detailed", f"{inside} ip -j -d", DETAILED, f"{number}."),
+            f"run {number}.sysctl.txt {inside} /bin/sh -c {shlex.quote(SYSCTL)}",
+            "fi",
+        ]
+    lines.append("finish 0")
+    return PRELUDE + _FUNCTIONS + "\n".join(lines) + "\n"
+
+
+def after_script() -> str:
+    """Commands for the end of another script: what is read a second time."""
+    return _FIREWALL + "".join(
+        f"run {name} {'legacy' if name == 'iptables-save.after.txt' else command}\n" for name, command in AFTER.items()
+    )
+
+
+def _batch(name: str, ip: str, files: Mapping[str, str], prefix: str = "") -> str:
+    """Several `ip` commands in one process, and each on its own where that fails."""
+    alone = "\n".join(f"  run {prefix}{file} {ip} {request}" for file, request in files.items())
+    return "\n".join([f"run {name} {ip} -batch - <<'END' || {{", *files.values(), "END", alone, "}"])
+
+
+def _settle(warm_up: Sequence[Sequence[IPv4Address]], seconds: float) -> str:
+    """Echoes until each is answered; the clock is asked only after a failure."""
+    loop = (
+        'for a; do ( until ping -n -q -c1 -W1 "$a"; do '
+        '[ "$(date +%s)" -lt "$end" ] || exit; sleep 0.2; done ) & done; wait'
+    )
+    lines = [f"end=$(( $(date +%s) + {max(0, round(seconds))} )); export end"]
+    for number, addresses in enumerate(warm_up):
+        if not addresses:
+            continue
+        words = f"/bin/sh -c {shlex.quote(loop)} sh {' '.join(map(str, addresses))} </dev/null >/dev/null 2>&1 &"
+        if number == 0:
+            lines.append(words)
+        else:
+            lines.append(f'[ "$n{number - 1}" = - ] || enter "$n{number - 1}" {words}')
+    lines.append("wait")
+    return "\n".join(lines)

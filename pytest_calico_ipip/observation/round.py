@@ -1,0 +1,184 @@
+"""The capture round: every tap of every node open, then all probes of all pairs, then everything closed and kept."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv4Address
+
+from pytest_calico_ipip.cluster.exec import Executed
+from pytest_calico_ipip.cluster.facts import NodeFacts, PodFacts
+from pytest_calico_ipip.evidence import Evidence
+from pytest_calico_ipip.model.wire import Tap
+from pytest_calico_ipip.nodes.connection import Connection
+from pytest_calico_ipip.nodes.reading import Reading, add, after, eth0_mtu, underlay_nic
+from pytest_calico_ipip.nodes.script import after_script
+from pytest_calico_ipip.packets import filters, probes, taps
+from pytest_calico_ipip.packets.probes import Sender, Sent, Station
+from pytest_calico_ipip.packets.taps import NodeCapture, Plan
+from pytest_calico_ipip.remote import Unpacked
+from pytest_calico_ipip.settings import Settings
+
+TUNNEL = "tunl0"
+Inside = Callable[[PodFacts, Sequence[str]], Executed]
+
+
+class CaptureRound:
+    """Taps and probes of all nodes."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        evidence: Evidence,
+        nodes: Mapping[str, NodeFacts],
+        readings: Mapping[str, Reading],
+        pods: Mapping[str, Sequence[PodFacts]],
+        connections: Mapping[str, Connection],
+    ) -> None:
+        self._settings = settings
+        self._evidence = evidence
+        self._nodes = nodes
+        self._readings = readings
+        self._pods = pods
+        self._connections = connections
+        stations = [self._station(node) for node in readings]
+        self._probes = probes.plan(stations, secrets.randbelow(65535) + 1)
+        self._inside = list(self._inside_probes(stations))
+        self._plans = {node: self._taps(node) for node in readings}
+        # far above what our probes make, far below what could trouble a node
+        self._limit = 1000 + 20 * len(self._probes)
+        self._captures: dict[str, NodeCapture] = {}
+
+    @property
+    def count(self) -> int:
+        """How many probes are sent."""
+        return len(self._probes) + len(self._inside)
+
+    def open(self) -> None:
+        """Open every tap of every node; returns when each listens or has failed."""
+        for node, plans in self._plans.items():
+            if node in self._connections:
+                self._captures[node] = NodeCapture(self._connections[node], plans, self._settings.capture_timeout)
+        self._everywhere(lambda capture: capture.start(self._limit, after_script()))
+
+    def send(self, inside: Inside) -> None:
+        """Send every probe: each node its own in one command, and the pods theirs through the API."""
+        with ThreadPoolExecutor(max(4, min(32, 2 * len(self._readings)))) as threads:
+            sent = [
+                threads.submit(
+                    probes.send,
+                    connection,
+                    [probe for probe in self._probes if probe.node == node and self._sendable(probe)],
+                    self._settings.capture_timeout / 2,
+                )
+                for node, connection in self._connections.items()
+            ]
+            try:
+                done = {probe.id: probe for future in sent for probe in future.result()}
+            except BaseException:
+                self.abandon()
+                raise
+            told = [threads.submit(self._send_inside, probe, pod, inside) for probe, pod in self._inside]
+            entries = [done.get(probe.id, probe) for probe in self._probes] + [future.result() for future in told]
+        self._write_json("probes.json", [probe.entry() for probe in entries])
+
+    def close(self) -> None:
+        """Close the taps; write what they saw, and the firewalls' counters afterwards."""
+        timeout = 30.0
+        unpacked: dict[str, Unpacked] = {}
+        with ThreadPoolExecutor(max(1, len(self._captures))) as threads:
+            waiting = {node: threads.submit(capture.finish, timeout) for node, capture in self._captures.items()}
+            unpacked = {node: future.result() for node, future in waiting.items()}
+        for node, plans in self._plans.items():
+            problem = self._readings[node].problem or "there was no connection to this node"
+            answer = unpacked.get(node, Unpacked(problem=problem))
+            taps.write(self._evidence.packets, plans, answer)
+            add(self._evidence, node, *after(answer))
+        listed = [taps.entry(plan.tap, self._limit) for plans in self._plans.values() for plan in plans]
+        self._write_json("taps.json", listed)
+
+    def abandon(self) -> None:
+        """End every capture at once."""
+        for capture in self._captures.values():
+            capture.abandon()
+
+    def _everywhere(self, act: Callable[[NodeCapture], None]) -> None:
+        with ThreadPoolExecutor(max(1, len(self._captures))) as threads:
+            waiting = [threads.submit(act, capture) for capture in self._captures.values()]
+            try:
+                for future in waiting:
+                    future.result()
+            except BaseException:
+                self.abandon()
+                raise
+
+    def _station(self, node: str) -> Station:
+        reading, facts = self._readings[node], self._nodes[node]
+        senders = []
+        for pod in self._pods[node]:
+            place = reading.places.get(f"{pod.namespace}/{pod.name}")
+            inside = reading.files.get(f"netns/{place.netns}/ip-addr.json", b"") if place else b""
+            senders.append(
+                Sender(f"{pod.namespace}/{pod.name}", pod.ip, place.netns if place else None, eth0_mtu(inside))
+            )
+        decisions = _devices(reading.files.get("ip-route-get.json", b"[]"))
+        own: dict[IPv4Address, IPv4Address] = {}
+        for pods in self._pods.values():
+            for pod in pods:
+                address = facts.tunnel_address if decisions.get(str(pod.ip)) == TUNNEL else facts.address
+                if address := address or facts.internal_ip:
+                    own[pod.ip] = address
+        return Station(node, senders, own)
+
+    def _inside_probes(self, stations: Sequence[Station]) -> list[tuple[Sent, PodFacts]]:
+        """Each node's pod talks to the next node's, round in a ring: from inside, one echo and one connection."""
+        found = []
+        with_pods = [station for station in stations if station.pods]
+        for number, station in enumerate(with_pods):
+            other = with_pods[(number + 1) % len(with_pods)]
+            target = other.pods[0].ip if other is not station else station.pods[-1].ip
+            if target == station.pods[0].ip:
+                continue
+            for kind in ("echo-inside", "curl-inside"):
+                found.append((probes.inside(kind, station.pods[0], station.node, target), self._pods[station.node][0]))
+        return found
+
+    def _send_inside(self, probe: Sent, pod: PodFacts, inside: Inside) -> Sent:
+        command = probes.inside_command(probe)
+        done = inside(pod, command)
+        return probes.told(probe, command, done.status, done.stdout, done.stderr, f"{pod.namespace}/{pod.name}")
+
+    def _sendable(self, probe: Sent) -> bool:
+        """A pod whose namespace was not found sends nothing; its probes are listed without an exit status."""
+        return probe.kind == "echo-from-node" or probe.netns is not None
+
+    def _taps(self, node: str) -> list[Plan]:
+        addresses = [pod.ip for pods in self._pods.values() for pod in pods]
+        reading = self._readings[node]
+        found = []
+        for pod in self._pods[node]:
+            place = reading.places.get(f"{pod.namespace}/{pod.name}")
+            narrow = filters.bare([pod.ip])
+            netns = place.netns if place else "not-found"
+            found.append(Plan(Tap(f"{node}.{pod.name}.eth0.pcap", node, netns, "eth0"), narrow))
+            if place:
+                found.append(Plan(Tap(f"{node}.{place.interface}.pcap", node, None, place.interface), narrow))
+        if addresses:
+            nic = underlay_nic(reading.files.get("ip-addr.json", b""), self._nodes[node].address) or "underlay-nic"
+            found.append(Plan(Tap(f"{node}.{TUNNEL}.pcap", node, None, TUNNEL), filters.bare(addresses)))
+            found.append(Plan(Tap(f"{node}.{nic}.pcap", node, None, nic), filters.underlay(addresses)))
+        return found
+
+    def _write_json(self, name: str, content: object) -> None:
+        self._evidence.packets.mkdir(parents=True, exist_ok=True)
+        (self._evidence.packets / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _devices(route_get: bytes) -> dict[str, str]:
+    """Destination → device, from ip-route-get.json."""
+    try:
+        return {str(one["dst"]): str(one.get("dev", "")) for one in json.loads(route_get)}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return {}

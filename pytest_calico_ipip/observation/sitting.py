@@ -1,0 +1,197 @@
+"""One observation from its beginning to its end, phase by phase."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from hashlib import sha1
+from ipaddress import IPv4Address
+from types import TracebackType
+
+from pytest_calico_ipip import __version__
+from pytest_calico_ipip.cluster import cleanup, facts, lists
+from pytest_calico_ipip.cluster.connection import Api
+from pytest_calico_ipip.cluster.exec import execute
+from pytest_calico_ipip.cluster.facts import CalicoPod, NodeFacts, PodFacts
+from pytest_calico_ipip.cluster.pods import CONTAINER, PodsUnderTest
+from pytest_calico_ipip.errors import IpipError, SetupProblem
+from pytest_calico_ipip.evidence import Evidence
+from pytest_calico_ipip.nodes.connection import Connections
+from pytest_calico_ipip.nodes.reading import Line, Reading, add, read_node, refused
+from pytest_calico_ipip.nodes.script import PodPlace
+from pytest_calico_ipip.observation.round import CaptureRound
+from pytest_calico_ipip.settings import Settings
+
+BIRD = {
+    "birdcl-protocols.txt": ["birdcl", "-s", "/var/run/calico/bird.ctl", "show", "protocols"],
+    "birdcl-routes.txt": ["birdcl", "-s", "/var/run/calico/bird.ctl", "show", "route", "all"],
+}
+EXEC_SECONDS = 20.0
+
+
+class Sitting:
+    """The observer at work. As a context: leaving it ends everything that was begun."""
+
+    def __init__(
+        self, settings: Settings, nodes: tuple[str, ...], evidence: Evidence, progress: Callable[[str], None]
+    ) -> None:
+        self.settings = settings
+        self.nodes = nodes
+        self.evidence = evidence
+        self.problems: list[str] = []
+        self._progress = progress
+        self._stack = ExitStack()
+        self._began = time.monotonic()
+
+    def __enter__(self) -> Sitting:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def run(self) -> None:
+        """Everything. Raises `SetupProblem` where nothing can go on."""
+        api = Api.connect(self.settings)
+        self._stack.callback(api.close)
+        self._tell(f"Creating two pods on each of {len(self.nodes)} nodes of {api.server}")
+        lists.require_calico(api)
+        self._remove_leftovers(api)
+        nodes = facts.node_facts(api.list("/api/v1/nodes"))
+        pods = self._stack.enter_context(PodsUnderTest(api, self.settings, self.nodes))
+        try:
+            self._observe(api, nodes, pods)
+        finally:
+            pods.delete()
+            self._write_run(pods)
+
+    def _observe(self, api: Api, nodes: dict[str, NodeFacts], pods: PodsUnderTest) -> None:
+        connections = self._stack.enter_context(Connections(self.settings))
+        addresses = {name: str(nodes[name].internal_ip) if nodes[name].internal_ip else None for name in self.nodes}
+        with ThreadPoolExecutor(1) as threads:
+            logins = threads.submit(connections.connect, addresses)
+            try:
+                pods.wait(self._tell)
+            finally:
+                logins.result()
+        self._tell(
+            f"{len(pods.ready())} pods under test are Ready; reading Calico's datastore and {len(self.nodes)} nodes"
+        )
+        bodies, problems = lists.fetch(api, self.evidence)
+        self.problems += problems
+        tested = facts.pod_facts(bodies, pods.namespace, pods.names)
+        readings = self._read_nodes(api, connections, bodies, tested)
+        capture = CaptureRound(self.settings, self.evidence, nodes, readings, tested, connections.open)
+        self._tell("Opening the taps")
+        capture.open()
+        self._tell(f"Sending {capture.count} probes")
+        capture.send(lambda pod, command: execute(api, pod.namespace, pod.name, CONTAINER, command, EXEC_SECONDS))
+        self._tell("Closing the taps, reading the firewalls and the datastore again")
+        with ThreadPoolExecutor(1) as threads:
+            again = threads.submit(self._read_again, api)
+            capture.close()
+            again.result()
+        self._tell("Observed")
+
+    def _read_nodes(
+        self, api: Api, connections: Connections, bodies: dict[str, bytes], tested: dict[str, list[PodFacts]]
+    ) -> dict[str, Reading]:
+        prefix = facts.interface_prefix(bodies)
+        calico = facts.calico_pods(bodies)
+        everyone = [pod for node in self.nodes for pod in tested[node]]
+        with ThreadPoolExecutor(max(4, min(32, 2 * len(self.nodes)))) as threads:
+            waiting = {}
+            for node in self.nodes:
+                places = [
+                    PodPlace(f"{pod.namespace}/{pod.name}", workload_interface(prefix, pod), pod.ip, pod.uid)
+                    for pod in tested[node]
+                ]
+                if node in connections.refused:
+                    problem = connections.refused[node].problem
+                    self.problems.append(str(connections.refused[node]).replace("\n", ". "))
+                    waiting[node] = threads.submit(refused, self.evidence, node, places, problem)
+                    continue
+                waiting[node] = threads.submit(
+                    read_node,
+                    connections.open[node],
+                    self.evidence,
+                    places,
+                    warm_up(node, tested),
+                    [*(pod.ip for pod in everyone), *(block[-1] for block in facts.foreign_blocks(bodies, node))],
+                    self.settings.settle,
+                    self.settings.node_timeout,
+                )
+            birds = {node: threads.submit(_read_bird, api, calico.get(node)) for node in self.nodes}
+            try:
+                readings = {node: future.result() for node, future in waiting.items()}
+                for node, future in birds.items():
+                    add(self.evidence, node, *future.result())
+            except BaseException:
+                connections.close()  # or the threads would be waited for until their nodes answer
+                raise
+        self.problems += [f"{node}: {reading.problem}" for node, reading in readings.items() if reading.problem]
+        return readings
+
+    def _read_again(self, api: Api) -> None:
+        try:
+            lists.fetch(api, self.evidence, after=True)
+        except SetupProblem as problem:
+            self.problems.append(f"the second reading of the API: {problem.problem}")
+
+    def _remove_leftovers(self, api: Api) -> None:
+        try:
+            removed = cleanup.remove_expired(api)
+        except IpipError as error:
+            self.problems.append(f"leftovers of earlier runs could not be looked for: {error.problem}")
+            return
+        if removed:
+            self._tell(f"Removed what an interrupted run had left: {', '.join(removed)}")
+
+    def _write_run(self, pods: PodsUnderTest) -> None:
+        self.evidence.run.parent.mkdir(parents=True, exist_ok=True)
+        run = {
+            "live": True,
+            "version": __version__,
+            "selected": list(self.nodes),
+            "run": pods.run,
+            "pods": pods.pods,
+            "namespace": pods.namespace,
+            "problems": [*self.problems, *pods.problems],
+        }
+        self.evidence.run.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
+
+    def _tell(self, line: str) -> None:
+        self._progress(f"{line} ({time.monotonic() - self._began:.1f} s)")
+
+
+def workload_interface(prefix: str, pod: PodFacts) -> str:
+    """The host end of a pod's veth as Calico's CNI plugin names it: only a first place to look."""
+    digest = sha1(f"{pod.namespace}.{pod.name}".encode(), usedforsecurity=False).hexdigest()
+    return prefix + digest[:11]
+
+
+def warm_up(node: str, tested: dict[str, list[PodFacts]]) -> list[list[IPv4Address]]:
+    """Whom the node itself, then each of its pods, sends echoes before anything is read."""
+    others = [pods[0].ip for other, pods in tested.items() if other != node and pods]
+    own = tested[node]
+    inside = [[*others, *(pod.ip for pod in own[1:])], *([] for _ in own[1:])] if own else []
+    return [others, *inside]
+
+
+def _read_bird(api: Api, pod: CalicoPod | None) -> tuple[dict[str, bytes], Sequence[Line]]:
+    files: dict[str, bytes] = {}
+    lines: list[Line] = []
+    for file, command in BIRD.items():
+        if pod is None:
+            lines.append(Line(file, 1, " ".join(command), "no calico-node pod runs on this node"))
+            continue
+        done = execute(api, pod.namespace, pod.name, pod.container, command, EXEC_SECONDS)
+        if done.status == 0:
+            files[file] = done.stdout
+        stderr = done.stderr.decode("utf-8", "replace")[:4000]
+        lines.append(Line(file, 1 if done.status is None else done.status, " ".join(command), stderr))
+    return files, lines

@@ -1,0 +1,204 @@
+"""The probes: which are sent, the one command a node that sends its own, and what each of them said."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address
+from typing import Any
+
+from pytest_calico_ipip.remote import PRELUDE, Remote, one_line, unpack
+
+WAIT_SECONDS = 2  # for a reply; round trips inside a cluster take milliseconds
+AT_ONCE = 16  # pings of one namespace that run side by side
+PLAIN_SIZE = 56  # bytes of data, ping's default
+ICMP_AND_IP = 28  # bytes of headers around an echo's data
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One probe, before and after it was sent. Times and counts are the tests' business, not ours."""
+
+    id: str
+    kind: str
+    source: IPv4Address
+    destination: IPv4Address
+    node: str
+    netns: str | None = None  # where ping runs: a pod's namespace, or None for the node itself
+    size: int = PLAIN_SIZE  # bytes of ICMP data
+    df: bool = False
+    icmp_id: int | None = None
+    command: str = ""
+    exit: int | None = None
+    stdout: str = ""
+    stderr: str = ""
+
+    def ping(self) -> str:
+        """The ping command, as typed inside the namespace."""
+        words = ["ping", "-n", "-c", "1", "-W", str(WAIT_SECONDS)]
+        if self.icmp_id is not None:
+            words += ["-e", str(self.icmp_id)]
+        if self.size != PLAIN_SIZE:
+            words += ["-s", str(self.size)]
+        if self.df:
+            words += ["-M", "do"]
+        return " ".join([*words, str(self.destination)])
+
+    def typed(self) -> str:
+        """The command as a person types it on the node."""
+        if self.netns is None:
+            return self.ping()
+        if self.netns.startswith("pid-"):
+            return f"nsenter -t {self.netns[4:]} -n {self.ping()}"
+        return f"ip netns exec {self.netns} {self.ping()}"
+
+    def entry(self) -> dict[str, Any]:
+        """One element of probes.json."""
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "source": str(self.source),
+            "destination": str(self.destination),
+            "node": self.node,
+            "command": self.command or self.typed(),
+            "exit": self.exit,
+            "stdout": self.stdout,
+            "stderr": self.stderr,
+            "icmp_id": self.icmp_id,
+            "seqs": [1],
+            "size": self.size,
+            "df": self.df,
+        }
+
+
+@dataclass(frozen=True)
+class Sender:
+    """A pod under test as a sender and receiver of probes."""
+
+    key: str  # "namespace/name"
+    ip: IPv4Address
+    netns: str | None  # None: its namespace was not found, so nothing is sent from it
+    mtu: int | None
+
+
+@dataclass(frozen=True)
+class Station:
+    """A node as a sender of probes: its pods (the pair's first), and its own address for each destination."""
+
+    node: str
+    pods: Sequence[Sender]
+    own: Mapping[IPv4Address, IPv4Address]  # destination → the address that a packet of the node itself carries
+
+
+def plan(stations: Sequence[Station], first_id: int) -> list[Sent]:
+    """Every probe that the nodes' sides send: each pair's three, the node's own, and the one that stays on the node.
+
+    Each has an ICMP id of its own, counted from `first_id`: one new flow never carries two echoes at once, of which
+    connection tracking may lose one.
+    """
+    numbers = iter(range(0, 65534))
+    found: list[Sent] = []
+    for station in stations:
+        for probe in _of(station, stations):
+            number = (first_id + next(numbers) - 1) % 65535 + 1  # never 0
+            found.append(replace(probe, icmp_id=number))
+    return found
+
+
+def _of(station: Station, stations: Sequence[Station]) -> Iterator[Sent]:
+    node = station.node
+    first = station.pods[0] if station.pods else None
+    for other in stations:
+        if other.node == node or not other.pods:
+            continue
+        target = other.pods[0].ip
+        name = f"{node}:{other.node}"
+        if first is not None:
+            plain = Sent(f"{name} echo", "echo", first.ip, target, node, first.netns)
+            yield plain
+            if first.mtu is not None:
+                full = first.mtu - ICMP_AND_IP
+                yield replace(plain, id=f"{name} echo-full", kind="echo-full", size=full, df=True)
+                yield replace(plain, id=f"{name} echo-over", kind="echo-over", size=full + 1, df=True)
+        if target in station.own:
+            yield Sent(f"{name} echo-from-node", "echo-from-node", station.own[target], target, node)
+    if first is not None and len(station.pods) > 1:
+        yield Sent(f"{node} echo-same-node", "echo-same-node", first.ip, station.pods[1].ip, node, first.netns)
+
+
+def script(probes: Sequence[Sent]) -> str:
+    """The remote script that sends one node's probes: each namespace is entered once, pings run side by side."""
+    lines = []
+    for netns in dict.fromkeys(probe.netns for probe in probes):
+        numbered = [(number, probe) for number, probe in enumerate(probes) if probe.netns == netns]
+        inner = []
+        for start in range(0, len(numbered), AT_ONCE):
+            some = numbered[start : start + AT_ONCE]
+            inner += [f"{probe.ping()} >{number}.out 2>{number}.err & p{number}=$!" for number, probe in some]
+            inner += [f'wait "$p{number}"; echo "$? {number}" >>status' for number, _ in some]
+        body = "\n".join(inner)
+        if netns is None:
+            enter = "/bin/sh -c"
+        elif netns.startswith("pid-"):
+            enter = f"nsenter -t {shlex.quote(netns[4:])} -n -- /bin/sh -c"
+        else:
+            enter = f"ip netns exec {shlex.quote(netns)} /bin/sh -c"
+        lines.append(f"{enter} {shlex.quote(body)} </dev/null &")
+    return PRELUDE + "\n".join(lines) + "\nwait\nfinish 0\n"
+
+
+def send(remote: Remote, probes: Sequence[Sent], timeout: float) -> list[Sent]:
+    """Send one node's probes; each comes back with its exit status and words, or with why it was not sent."""
+    answered = _send(remote, probes, timeout)
+    if any(_knows_no_id(probe) for probe in answered):
+        # an older ping: its ids are its own choice, and are then found in the packets
+        answered = _send(remote, [replace(probe, icmp_id=None) for probe in probes], timeout)
+    return answered
+
+
+def _send(remote: Remote, probes: Sequence[Sent], timeout: float) -> list[Sent]:
+    if not probes:
+        return []
+    answer = remote.run(remote.wrap(script(probes), timeout), timeout)
+    unpacked = unpack(answer.stdout)
+    missing = "; ".join(filter(None, (unpacked.problem, answer.words()))) or "it did not end"
+    result = []
+    for number, probe in enumerate(probes):
+        status = unpacked.statuses.get(str(number))
+        stdout = unpacked.files.get(f"{number}.out", b"").decode("utf-8", "replace")[:4000]
+        stderr = unpacked.files.get(f"{number}.err", b"").decode("utf-8", "replace")[:4000]
+        result.append(
+            replace(probe, exit=status, stdout=stdout, stderr=stderr if status is not None else f"{stderr}{missing}")
+        )
+    return result
+
+
+def _knows_no_id(probe: Sent) -> bool:
+    return probe.exit not in (0, 1) and "invalid option -- 'e'" in probe.stderr
+
+
+def inside(kind: str, source: Sender, node: str, destination: IPv4Address) -> Sent:
+    """The probe that a pod sends itself, through the API's exec: "echo-inside" or "curl-inside"."""
+    return Sent(f"{node} {kind}", kind, source.ip, destination, node)
+
+
+def inside_command(probe: Sent) -> list[str]:
+    """Its command. Nothing listens on the port: a refusal that came from there is a TCP exchange too."""
+    if probe.kind == "curl-inside":
+        address = f"http://{probe.destination}:80/"
+        return ["curl", "-sS", "-o", "/dev/null", "--connect-timeout", str(WAIT_SECONDS), "-m", "4", address]
+    return ["ping", "-c", "1", "-W", str(WAIT_SECONDS), str(probe.destination)]
+
+
+def told(probe: Sent, command: Sequence[str], status: int | None, stdout: bytes, stderr: bytes, pod: str) -> Sent:
+    """The probe with what its command said; the command as a person types it from outside."""
+    namespace, _, name = pod.partition("/")
+    typed = f"kubectl exec -n {namespace} {name} -- {shlex.join(command)}"
+    return replace(
+        probe,
+        command=typed,
+        exit=status,
+        stdout=stdout.decode("utf-8", "replace")[:4000],
+        stderr=one_line(stderr, 2000),
+    )

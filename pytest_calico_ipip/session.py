@@ -1,0 +1,148 @@
+"""What one pytest session decides once: settings, nodes in scope, progress. Kept in pytest's stash, no globals."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_calico_ipip import options, selection
+from pytest_calico_ipip.errors import IpipError, UnknownNode, UsageProblem
+from pytest_calico_ipip.report.wording import plain
+from pytest_calico_ipip.selection import Subjects
+from pytest_calico_ipip.settings import Settings
+
+SETTINGS = pytest.StashKey[Settings]()
+SUBJECTS = pytest.StashKey[Subjects]()
+
+PACKAGE = Path(__file__).resolve().parent
+SUITES = (PACKAGE / "conformance", PACKAGE.parent / "conformance")  # in a wheel, and in a checkout
+
+
+def settings(config: pytest.Config) -> Settings:
+    """The settings; raises UsageProblem each time where they are wrong."""
+    if SETTINGS not in config.stash:
+        config.stash[SETTINGS] = options.settings(options.Given.read(config))
+    return config.stash[SETTINGS]
+
+
+def subjects(config: pytest.Config) -> Subjects:
+    """The nodes in scope, read at the first call; what went wrong is in `problem`."""
+    if SUBJECTS not in config.stash:
+        config.stash[SUBJECTS] = _subjects(config)
+    return config.stash[SUBJECTS]
+
+
+def _subjects(config: pytest.Config) -> Subjects:
+    if only_listing(config):
+        return Subjects(planned=True)
+    handed = getattr(config, "workerinput", {}).get("ipip_nodes")
+    if handed is not None:
+        return Subjects(nodes=tuple(handed))
+    try:
+        return selection.read(settings(config), progress(config))
+    except IpipError as problem:
+        return Subjects(problem=problem)
+
+
+def only_listing(config: pytest.Config) -> bool:
+    """Whether pytest was asked about tests, not to run them: nothing may touch a cluster then."""
+    names = ("help", "version", "collectonly", "markers", "showfixtures", "show_fixtures_per_test", "setupplan")
+    return any(getattr(config.option, name, False) for name in names)
+
+
+def asked_for(config: pytest.Config) -> bool:
+    """Whether the command line itself means this suite: by a source, by our clean-up, or by the suite's path.
+
+    Elsewhere the plugin stays silent whatever KUBECONFIG says, until a test of the suite is collected.
+    """
+    flags = (*options.SOURCES, options.BY_FLAG["--ipip-cleanup"])
+    return any(getattr(config.option, option.dest, None) is not None for option in flags) or any(
+        _names_suite(config, argument) for argument in config.args
+    )
+
+
+def _names_suite(config: pytest.Config, argument: str) -> bool:
+    name = argument.split("::")[0]
+    if name.startswith(f"{__package__}.conformance"):
+        return True
+    path = (config.invocation_params.dir / name).resolve()
+    return any(path.is_relative_to(suite) for suite in SUITES if suite.is_dir())
+
+
+def refuse(config: pytest.Config) -> None:
+    """Raise pytest's UsageError (exit status 4) for what is wrong before any contact with a cluster."""
+    try:
+        decided = settings(config)
+        if decided.replay is None and parallel(config):
+            raise UsageProblem(
+                "a live run is one observation of the whole cluster, and cannot be shared out by pytest-xdist",
+                "leave -n out (the run is parallel inside); a replay may be shared out",
+            )
+    except UsageProblem as problem:
+        raise pytest.UsageError(str(problem)) from None
+
+
+def refuse_unknown_nodes(config: pytest.Config) -> None:
+    """Raise pytest's UsageError where the node list shows an option to be wrong."""
+    problem = subjects(config).problem
+    if isinstance(problem, (UsageProblem, UnknownNode)):
+        raise pytest.UsageError(str(problem))
+
+
+def parallel(config: pytest.Config) -> bool:
+    """Whether pytest-xdist shares tests out, in its controller or in a worker of it."""
+    option = config.option
+    return bool(
+        hasattr(config, "workerinput")
+        or getattr(option, "numprocesses", None)
+        or getattr(option, "tx", None)
+        or getattr(option, "dist", "no") != "no"
+    )
+
+
+def fixture_of_ours(definition: Any, name: str) -> bool:
+    """Whether a test's fixture `name` is this plugin's, not one of the same name in somebody's project."""
+    found: Any = getattr(getattr(definition, "_fixtureinfo", None), "name2fixturedefs", {}).get(name)
+    return bool(found) and found[-1].func.__module__ == f"{__package__}.fixtures"
+
+
+def belongs_to_us(item: pytest.Item) -> bool:
+    """Whether a test needs what this plugin reads."""
+    return any(fixture_of_ours(item, name) for name in ("ipip_settings", "nodes", "node", "pair"))
+
+
+def progress(config: pytest.Config) -> Callable[[str], None]:
+    """A function that shows one line of progress, past pytest's capture; silent without a terminal report."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    capture = config.pluginmanager.get_plugin("capturemanager")
+    lock = threading.Lock()  # observers report from several threads
+
+    def show(line: str) -> None:
+        if reporter is None or config.option.verbose < -1 or hasattr(config, "workerinput"):
+            return
+        with lock:
+            if capture is None:
+                _write(reporter, line)
+                return
+            with capture.global_and_fixture_disabled():
+                _write(reporter, line)
+
+    return show
+
+
+def _write(reporter: Any, line: str) -> None:
+    reporter.ensure_newline()
+    reporter.write_line(f"calico-ipip: {plain(line)}")
+    reporter.flush()
+
+
+def source(decided: Settings) -> str:
+    """Where a run looks, in one line: context and server, or the evidence; never a credential."""
+    if decided.replay is not None:
+        return plain(f"replay of {decided.replay}")
+    place = f"context {decided.context} at {decided.server}, from {decided.kubeconfig}"
+    return plain(f"embedded lab, {place}" if decided.in_lab else place)

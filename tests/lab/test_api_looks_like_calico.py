@@ -1,0 +1,173 @@
+"""A fresh lab's datastore beside a real Calico cluster's with the same names: equal but for what differs by nature."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_calico_ipip.lab.api.store import Store
+from pytest_calico_ipip.lab.calico import workload
+from pytest_calico_ipip.lab.calico.objects import hostname_hash
+from pytest_calico_ipip.lab.controlplane import fill
+from pytest_calico_ipip.lab.kubelet.status import ContainerState, pod_status
+from pytest_calico_ipip.lab.spec import LabSpec
+
+RECORDED = Path(__file__).parents[1] / "recorded" / "v3.31.7-always" / "api"
+CALICO_KINDS = (
+    "bgpconfigurations",
+    "bgppeers",
+    "blockaffinities",
+    "clusterinformations",
+    "felixconfigurations",
+    "ipamconfigs",
+    "ippools",
+)
+PODS = {
+    "sleep-curl-1": "virtnest-rook-ceph-1",
+    "sleep-curl-2": "virtnest-rook-ceph-2",
+    "sleep-curl-3": "virtnest-rook-ceph-3",
+    "sleep-curl-4": "virtnest-rook-ceph-1",
+}
+# what the API server of the recording did not fill in, and what names the machine
+LESS_IN_RECORDING = {"serviceAccount", "terminationMessagePolicy", "imagePullPolicy", "generation"}
+MACHINES_OWN = {"kernelVersion", "osImage", "clusterGUID"}
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+ \+0000 UTC|Z)")
+_CONTAINER = re.compile(r"[0-9a-f]{64}")
+
+
+def recorded(resource: str) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = json.loads((RECORDED / f"{resource}.json").read_text())["items"]
+    return items
+
+
+def settled(value: Any, key: str = "") -> Any:
+    """Without uids and versions, times and container ids as words, sequence numbers as one word."""
+    if isinstance(value, dict):
+        drop = {"uid", "resourceVersion"} | LESS_IN_RECORDING | MACHINES_OWN
+        return {_CONTAINER.sub("ID", name): settled(inner, name) for name, inner in value.items() if name not in drop}
+    if isinstance(value, list):
+        return [settled(inner) for inner in value]
+    if isinstance(value, str):
+        return _CONTAINER.sub("ID", _TIME.sub("TIME", value))
+    if isinstance(value, int) and value > 1 << 40:
+        return "NUMBER"
+    return value
+
+
+@pytest.fixture(scope="module")
+def store() -> Store:
+    """A lab's datastore with the recorded pods in it, as the kubelets write them."""
+    spec, store = LabSpec(), Store()
+    ipam = fill(store, spec)
+    nodes = {node.name: node for node in spec.node_specs()}
+    store.create("namespaces", {"metadata": {"name": "sleep-curl"}})
+    for name, node in PODS.items():
+        container = {"name": "sleep-curl", "image": "curlimages/curl"}
+        pod = store.create(
+            "pods",
+            {
+                "metadata": {"name": name, "namespace": "sleep-curl", "labels": {"app": "sleep-curl"}},
+                "spec": {"nodeName": node, "containers": [container]},
+            },
+        )
+        container_id = name.encode().hex().rjust(64, "0")
+        address = str(ipam.assign(nodes[node], container_id, "sleep-curl", name))
+        running = ContainerState("sleep-curl", "curlimages/curl", {"running": {"startedAt": "2026-11-22T17:49:02Z"}})
+        pod["status"] = pod_status(
+            pod,
+            [running],
+            address=address,
+            host=str(nodes[node].address.ip),
+            started="2026-11-22T17:49:02Z",
+            ready=True,
+            now="2026-11-22T17:49:02Z",
+        )
+        pod["metadata"]["annotations"] = {
+            "cni.projectcalico.org/containerID": container_id,
+            "cni.projectcalico.org/podIP": f"{address}/32",
+            "cni.projectcalico.org/podIPs": f"{address}/32",
+        }
+        store.update("pods", pod, subresource="status")
+    return store
+
+
+@pytest.mark.parametrize("kind", CALICO_KINDS)
+def test_calico_s_objects(store: Store, kind: str) -> None:
+    """Each of Calico's kinds lists what real Calico's does, field by field."""
+    resource = f"{kind}.crd.projectcalico.org"
+    assert settled(store.list(resource)[0]) == settled(recorded(resource))
+
+
+def test_blocks(store: Store) -> None:
+    """Blocks have the recorded allocations, attributes and flags."""
+    resource = "ipamblocks.crd.projectcalico.org"
+    assert settled(store.list(resource)[0]) == settled(recorded(resource))
+
+
+def test_handles(store: Store) -> None:
+    """Handles name the same blocks, one a tunnel address and one a pod."""
+    resource = "ipamhandles.crd.projectcalico.org"
+
+    def by_name(items: Any) -> list[str]:
+        return sorted(json.dumps(settled(item), sort_keys=True) for item in items)
+
+    assert by_name(store.list(resource)[0]) == by_name(recorded(resource))
+
+
+def test_nodes(store: Store) -> None:
+    """Nodes have the recorded addresses, labels and Calico's annotations."""
+    assert settled(store.list("nodes")[0]) == settled(recorded("nodes"))
+
+
+def test_pods(store: Store) -> None:
+    """Pods with the recorded names have the recorded addresses, annotations, conditions and statuses."""
+    assert settled(store.list("pods", "sleep-curl")[0]) == settled(recorded("pods"))
+
+
+def test_namespaces(store: Store) -> None:
+    """Namespaces look alike; Calico's own lives in kube-system here, as the plain manifest has it."""
+    lab = {one["metadata"]["name"]: settled(one) for one in store.list("namespaces")[0]}
+    for one in recorded("namespaces"):
+        if one["metadata"]["name"] != "calico-system":
+            assert lab[one["metadata"]["name"]] == settled(one)
+
+
+def test_hostname_hash() -> None:
+    """The label by which an affinity names its node is what Calico computes, for every recorded node."""
+    for affinity in recorded("blockaffinities.crd.projectcalico.org"):
+        label = affinity["metadata"]["labels"]["projectcalico.org/hostname-hash"]
+        assert hostname_hash(affinity["spec"]["node"]) == label
+
+
+def test_calico_node_is_a_daemon_set_with_a_pod_a_node(store: Store) -> None:
+    """The DaemonSet owns one pod on each node, found by its label, in the host's network, with the release's image."""
+    daemon_set = store.get("daemonsets.apps", "kube-system", "calico-node")
+    pods = store.list("pods", "kube-system", label_selector="k8s-app=calico-node")[0]
+    assert sorted(pod["spec"]["nodeName"] for pod in pods) == sorted(set(PODS.values()))
+    for pod in pods:
+        assert pod["metadata"]["ownerReferences"][0]["uid"] == daemon_set["metadata"]["uid"]
+        assert pod["spec"]["hostNetwork"] is True
+        assert pod["spec"]["containers"][0]["image"] == "docker.io/calico/node:v3.31.7"
+    assert daemon_set["status"]["numberReady"] == 3
+
+
+def test_environment_follows_the_spec_and_the_config_map() -> None:
+    """The pool's mode is in calico-node's environment, and the MTU behind a key of calico-config."""
+    environment = {one["name"]: one for one in workload.environment(LabSpec(ipip_mode="CrossSubnet"))}
+    assert environment["CALICO_IPV4POOL_IPIP"]["value"] == "CrossSubnet"
+    reference = environment["FELIX_IPINIPMTU"]["valueFrom"]["configMapKeyRef"]
+    assert workload.config_map()["data"][reference["key"]] == "0"
+
+
+def test_twenty_nodes_have_blocks_of_their_own() -> None:
+    """Any number of nodes up to twenty gets as many distinct blocks, tunnel addresses and calico-node pods."""
+    store = Store()
+    fill(store, LabSpec(nodes=20))
+    blocks = {one["spec"]["cidr"] for one in store.list("ipamblocks.crd.projectcalico.org")[0]}
+    assert len(blocks) == 20
+    assert len(store.list("pods", "kube-system")[0]) == 20

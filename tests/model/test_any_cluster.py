@@ -1,0 +1,172 @@
+"""Any cluster that Calico could make has no difference; any single change to one of its nodes has one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+
+from built import datastores, world_of
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from recordings import judged
+
+from pytest_calico_ipip.model.datastore import Datastore
+from pytest_calico_ipip.model.judgement import Outcome
+from pytest_calico_ipip.model.nodestate import Link, NextHop, NodeState, Route
+from pytest_calico_ipip.model.world import World
+
+BOUNDED = settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+CLEAN = {Outcome.HOLDS, Outcome.MISSING, Outcome.NOT_APPLICABLE}
+Step = Callable[[NodeState], NodeState]
+
+
+@BOUNDED
+@given(datastores(), st.sampled_from([1400, 1500, 9000]))
+def test_a_node_as_expected_has_no_difference(datastore: Datastore, host_mtu: int) -> None:
+    """Of any generation, mode, mask, block size, prefix and MTU; pool disabled or not; addresses borrowed or not."""
+    pools_on = not datastore.pools[0].disabled
+    bad = [
+        one
+        for one in judged(world_of(datastore, host_mtu))
+        if one.outcome not in CLEAN and (pools_on or one.requirement != "POOL-1") and not _too_wide(one.requirement, host_mtu)
+    ]
+    assert bad == []
+
+
+def _too_wide(requirement: str, host_mtu: int) -> bool:
+    """Felix's fallback of 1460 for the host, or a set ipipMTU, may not fit a small underlay: that is MTU-1's to say."""
+    return requirement in ("MTU-1", "MTU-2") and host_mtu == 1400
+
+
+@BOUNDED
+@given(datastores(), st.data())
+def test_any_single_change_has_a_difference(datastore: Datastore, data: st.DataObject) -> None:
+    """Whatever one of a node's judged properties is changed to, some requirement says so, on that node alone."""
+    if datastore.pools[0].disabled:
+        datastore = replace(datastore, pools=(replace(datastore.pools[0], disabled=False), *datastore.pools[1:]))
+    world = world_of(datastore)
+    name = data.draw(st.sampled_from(world.selected), "node")
+    before = _failing(world)
+    step = data.draw(st.sampled_from(steps(world, name)), "change")
+    changed = replace(world, nodes={**world.nodes, name: step[1](world.nodes[name])})
+    new = _failing(changed) - before
+    assert new, f"{step[0]} on {name} is not found"
+    assert {subject for _, subject in new} == {name}
+
+
+def _failing(world: World) -> set[tuple[str, str]]:
+    return {(one.requirement, one.subject) for one in judged(world) if one.outcome not in CLEAN}
+
+
+def steps(world: World, name: str) -> list[tuple[str, Step]]:
+    """Every single change that can be made to this node, named."""
+    found: list[tuple[str, Step]] = []
+    state, expectation = world.nodes[name], world.expected[name]
+    assert isinstance(state.links, tuple)
+    assert isinstance(state.routes, tuple)
+    wanted = {route.destination for route in expectation.routes if route.requirement}
+    for place, route in enumerate(state.routes):
+        if route.destination in wanted:
+            found.append((f"no {route.text}", _routes(lambda routes, at=place: routes[:at] + routes[at + 1 :])))
+            found += [(f"{route.text} {text}", _route_at(place, new)) for text, new in _wrong(route)]
+    for destination in ("10.233.127.0/24", "10.233.127.9/32", "10.233.64.0/18"):
+        foreign = Route("unicast", IPv4Network(destination), next_hops=(NextHop(None, "ens192"),), text=destination)
+        found.append((f"foreign {destination}", _routes(lambda routes, new=foreign: (*routes, new))))
+    found.append(("no default route", _routes(lambda routes: tuple(r for r in routes if r.destination.prefixlen))))
+    for link in state.links:
+        for text, fields in _wrong_link(link, [local.interface for local in expectation.pods]):
+            found.append((f"{link.name} {text}", _link(link.name, fields)))
+    assert not isinstance(state.sysctl, type(None))
+    for key in dict(state.sysctl):  # type: ignore[arg-type]
+        found.append((f"{key} = 0", lambda s, key=key: replace(s, sysctl={**s.sysctl, key: "0"})))
+    found += _inside(world, name)
+    return found
+
+
+def _wrong(route: Route) -> list[tuple[str, Route]]:
+    changed = [("unreachable", replace(route, type="unreachable", next_hops=()))]
+    if route.next_hops:
+        hop = route.next_hops[0]
+        another = IPv4Address("10.7.122.77")
+        changed += [
+            ("elsewhere", replace(route, next_hops=(replace(hop, gateway=another),))),
+            ("by another device", replace(route, next_hops=(replace(hop, device="eth9"),))),
+            ("ECMP", replace(route, next_hops=(hop, replace(hop, gateway=another)))),
+            ("in another table", replace(route, table="99")),
+        ]
+    return changed
+
+
+def _wrong_link(link: Link, interfaces: list[str]) -> list[tuple[str, dict[str, object]]]:
+    down = tuple(flag for flag in link.flags if flag != "UP")
+    if link.name == "tunl0":
+        return [
+            ("MTU", {"mtu": link.mtu + 1}),
+            ("down", {"flags": down}),
+            ("kind", {"kind": "gre"}),
+            ("local", {"tunnel_local": "10.7.120.11"}),
+            ("TTL", {"tunnel_ttl": 64}),
+            ("without address", {"addresses": ()}),
+            ("renamed", {"name": "tunl9"}),
+            ("with a second address", {"addresses": (*link.addresses, IPv4Interface("10.8.8.8/32"))}),
+        ]
+    if link.name in interfaces:
+        return [
+            ("MTU", {"mtu": link.mtu + 1}),
+            ("down", {"flags": down}),
+            ("kind", {"kind": "dummy"}),
+            ("MAC", {"mac": "02:00:00:00:00:09"}),
+            ("renamed", {"name": "calix"}),
+        ]
+    return []
+
+
+def _inside(world: World, name: str) -> list[tuple[str, Step]]:
+    """Changes inside the namespaces of the pods under test."""
+    found: list[tuple[str, Step]] = []
+    for number, local in enumerate(world.expected[name].pods):
+        if not local.pod.under_test:
+            continue
+        inside = f"cni-{number}"
+        for text, fields in (
+            ("address", {"addresses": (IPv4Interface(f"{local.address + 256}/32"),)}),
+            ("prefix", {"addresses": (IPv4Interface(f"{local.address}/24"),)}),
+            ("peer index", {"peer_index": 99}),
+            ("down", {"flags": ()}),
+            ("MTU", {"mtu": 1280}),
+        ):
+            found.append((f"{inside} eth0 {text}", _namespace_link(inside, fields)))
+        found.append((f"{inside} routes", lambda s, i=inside: _namespace(s, i, routes=s.namespaces[i].routes[1:])))
+        found.append((f"{inside} id", lambda s, n=number: replace(s, namespace_ids={**s.namespace_ids, n: "cni-99"})))
+    return found
+
+
+def _routes(change: Callable[[tuple[Route, ...]], tuple[Route, ...]]) -> Step:
+    return lambda state: replace(state, routes=change(state.routes))  # type: ignore[arg-type]
+
+
+def _route_at(place: int, new: Route) -> Step:
+    return _routes(lambda routes: (*routes[:place], new, *routes[place + 1 :]))
+
+
+def _link(name: str, fields: dict[str, object]) -> Step:
+    def step(state: NodeState) -> NodeState:
+        links = tuple(replace(one, **fields) if one.name == name else one for one in state.links)  # type: ignore
+        return replace(state, links=links)
+
+    return step
+
+
+def _namespace(state: NodeState, name: str, **fields: object) -> NodeState:
+    changed = replace(state.namespaces[name], **fields)  # type: ignore[arg-type]
+    return replace(state, namespaces={**state.namespaces, name: changed})
+
+
+def _namespace_link(name: str, fields: dict[str, object]) -> Step:
+    def step(state: NodeState) -> NodeState:
+        links = state.namespaces[name].links
+        changed = tuple(replace(one, **fields) if one.name == "eth0" else one for one in links)  # type: ignore
+        return _namespace(state, name, links=changed)
+
+    return step

@@ -1,0 +1,129 @@
+"""Paths: which points an echo passes, and which taps watch them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Interface
+
+from wire_scene import A, B, C, Scene, healthy, host_end, pod
+
+from pytest_calico_ipip.model.absent import Absent
+from pytest_calico_ipip.model.paths import Flight, Paths
+from pytest_calico_ipip.model.points import Points, Role
+
+
+def paths(scene: Scene) -> Paths:
+    """Paths that must be there."""
+    found = scene.world().paths
+    assert not isinstance(found, Absent)
+    return found
+
+
+def flight(scene: Scene, kind: str, source: str = A, destination: str = B) -> Flight:
+    """The one echo of a kind."""
+    (found,) = paths(scene).between(source, destination, (kind,))
+    return found
+
+
+def roles(scene: Scene, kind: str, source: str = A, destination: str = B) -> tuple[list[Role], list[Role]]:
+    """The points of the way there and of the way back."""
+    found = flight(scene, kind, source, destination)
+    return [s.point.role for s in found.request.stops], [s.point.role for s in found.reply.stops]
+
+
+POD, WORKLOAD, TUNNEL, UNDERLAY = Role.POD, Role.WORKLOAD, Role.TUNNEL, Role.UNDERLAY
+
+
+def test_eight_points_through_the_tunnel() -> None:
+    """An encapsulated echo passes eth0, workload interface, tunl0 and NIC, and the same four in reverse."""
+    way = [POD, WORKLOAD, TUNNEL, UNDERLAY, UNDERLAY, TUNNEL, WORKLOAD, POD]
+    assert roles(healthy(), "echo") == (way, way)
+
+
+def test_six_points_inside_a_subnet() -> None:
+    """In CrossSubnet, inside a subnet, tunl0 is not on the way; across subnets it is."""
+    scene = healthy("CrossSubnet")
+    way = [POD, WORKLOAD, UNDERLAY, UNDERLAY, WORKLOAD, POD]
+    assert roles(scene, "echo") == (way, way)
+    assert len(roles(scene, "echo", A, C)[0]) == 8
+
+
+def test_the_local_mask_decides_each_way_for_itself() -> None:
+    """Where two nodes' masks disagree, the way there and the way back differ."""
+    scene = healthy("CrossSubnet")
+    nodes = dict(scene.store.nodes)
+    nodes[B] = replace(nodes[B], address=IPv4Interface("10.7.120.12/32"))
+    scene.store = replace(scene.store, nodes=nodes)
+    there, back = roles(scene, "echo")
+    assert (len(there), len(back)) == (6, 8)
+
+
+def test_four_points_on_one_node() -> None:
+    """Between two pods of one node: eth0, workload interface, workload interface, eth0."""
+    way = [POD, WORKLOAD, WORKLOAD, POD]
+    assert roles(healthy(), "echo-same-node", A, A) == (way, way)
+
+
+def test_a_node_s_own_echo_begins_at_its_tunnel_device() -> None:
+    """A node's own echo has no workload interface before the tunnel; bare, it begins at the NIC."""
+    there, back = roles(healthy(), "echo-from-node")
+    assert there == [TUNNEL, UNDERLAY, UNDERLAY, TUNNEL, WORKLOAD, POD]
+    assert back == there[::-1]
+    assert roles(healthy("CrossSubnet"), "echo-from-node")[0] == [UNDERLAY, UNDERLAY, WORKLOAD, POD]
+
+
+def test_a_probe_to_an_unknown_address_is_noted() -> None:
+    """A probe whose address no pod has cannot be followed, and is not lost silently."""
+    scene = healthy()
+    assert scene.probes is not None
+    scene.probes[0] = replace(scene.probes[0], destination=IPv4Address("10.233.99.99"))
+    assert paths(scene).notes == (
+        f"probe {A}:{B} echo was not followed: no pod of the datastore has the address 10.233.99.99",
+    )
+
+
+def test_a_pod_s_namespace_is_found_by_its_veth_or_by_its_address() -> None:
+    """The tap in a pod's namespace is found by the workload interface's peer, or by who holds the pod's address."""
+    scene = healthy()
+    state = scene.states[A]
+    by_address = replace(state, namespace_ids=Absent("ip-netns.json", failed=False))
+    nobody = {name: replace(space, links=()) for name, space in state.namespaces.items()}
+    by_veth = replace(state, namespaces=nobody)
+    for known in (by_address, by_veth):
+        points = Points(scene.taps, scene.store, {A: known})
+        assert points.pod(pod(A, 2)).tap == scene.tap(A, "eth0", "cni-1-2")
+        assert points.workload(pod(A, 2)).tap == scene.tap(A, host_end(pod(A, 2)))
+
+
+def test_a_workload_interface_of_another_name_is_found_by_its_peer() -> None:
+    """Where the workload interface has not the name that Calico gives it, its peer tells it."""
+    scene = healthy()
+    index = scene.tap(A, host_end(pod(A)))
+    scene.taps[index] = replace(scene.taps[index], tap=replace(scene.taps[index].tap, interface="caliother"))
+    links = scene.states[A].links
+    assert not isinstance(links, Absent)
+    renamed = tuple(replace(link, name="caliother") if link.name == host_end(pod(A)) else link for link in links)
+    points = Points(scene.taps, scene.store, {A: replace(scene.states[A], links=renamed)})
+    assert (points.workload(pod(A)).tap, points.workload(pod(A)).interface) == (index, "caliother")
+
+
+def test_the_underlay_nic_is_the_one_device_left_where_the_node_said_nothing() -> None:
+    """Without the node's links, the tap that is neither tunl0 nor a workload interface watches the NIC."""
+    scene = healthy()
+    points = Points(scene.taps, scene.store, {})
+    assert points.underlay(A).tap == scene.tap(A, "ens192")
+    assert points.tunnel(A).tap == scene.tap(A, "tunl0")
+    assert points.pod(pod(A)).tap is None  # two namespaces, and nothing says whose is which
+    only_one = [reading for reading in scene.taps if reading.tap.netns != "cni-1-2"]
+    assert Points(only_one, scene.store, {}).pod(pod(A)).tap is not None
+
+
+def test_a_way_that_leaves_out_a_point_is_not_lost() -> None:
+    """A packet that was missed at one point and seen at a later one took another way; it did not get lost."""
+    scene = healthy()
+    tap = scene.tap(A, "tunl0")
+    scene.packets = [packet for packet in scene.packets if packet.tap != tap]
+    request = flight(scene, "echo").request
+    assert not request.lost
+    assert request.died_at is not None
+    assert request.hops() == f"{A} eth0 ✓ → {host_end(pod(A))} ✓ → tunl0 ✗"

@@ -1,0 +1,182 @@
+"""The plugin beside others, and in projects that have nothing to do with it."""
+
+from __future__ import annotations
+
+import pytest
+from shell_project import Project
+
+FOREIGN = """
+import pytest
+
+@pytest.fixture(params=["x"])
+def node(request):
+    return request.param
+
+@pytest.fixture
+def nodes():
+    return 1
+
+def test_theirs(node, nodes):
+    assert node == "x"
+"""
+
+OURS = """
+def fine(world, node):
+    return Judgement("MTU-1", node, asserted=1)
+
+@pytest.mark.requirement("MTU-1")
+def test_fine(judged, node):
+    '''tunl0's MTU is right.'''
+    assert judged(fine, node)
+"""
+
+
+@pytest.mark.parametrize("extra", [(), ("-n2",), ("--collect-only",)])
+def test_a_foreign_project_is_left_alone(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, extra: tuple[str, ...]
+) -> None:
+    """With KUBECONFIG set (to anything) a project's own tests and fixtures of the same names run as ever."""
+    monkeypatch.setenv("KUBECONFIG", "/nowhere")
+    monkeypatch.setenv("IPIP_LAB", "1")
+    pytester.makepyfile(test_theirs=FOREIGN)
+    result = pytester.runpytest_inprocess("-p", "no:asyncio", *extra)
+    assert result.ret == pytest.ExitCode.OK
+    assert "calico-ipip:" not in result.stdout.str()
+    assert "VERDICT" not in result.stdout.str()
+
+
+def test_nothing_heavy_is_imported(pytester: pytest.Pytester) -> None:
+    """A project that only has the plugin installed does not load what judges and observes."""
+    pytester.makepyfile(
+        """
+import sys
+
+def test_modules():
+    heavy = {"kubernetes", "pyshark", "lxml", "yaml", "asyncio.unix_events", "pytest_calico_ipip.model.datastore"}
+    assert not heavy & set(sys.modules)
+"""
+    )
+    result = pytester.runpytest_subprocess("-p", "no:asyncio", "-p", "no:xdist", "-p", "no:pytest11.testinfra")
+    result.assert_outcomes(passed=1)
+
+
+def test_it_can_be_switched_off(pytester: pytest.Pytester) -> None:
+    """`-p no:calico_ipip` leaves pytest as if the plugin were not installed."""
+    pytester.makepyfile("def test_a(): pass")
+    result = pytester.runpytest_subprocess("-p", "no:calico_ipip", "--help")
+    assert "--ipip-lab" not in result.stdout.str()
+    pytester.runpytest_subprocess("-p", "no:calico_ipip").assert_outcomes(passed=1)
+
+
+def test_with_asyncio(project: Project) -> None:
+    """Tests of the suite run between tests of pytest-asyncio."""
+    project.tests(
+        OURS
+        + """
+@pytest.mark.asyncio
+async def test_async():
+    pass
+
+@pytest.mark.requirement("MTU-1")
+def test_fine_again(judged, node):
+    '''tunl0's MTU is right.'''
+    assert judged(fine, node)
+"""
+    )
+    result = project.pytester.runpytest_subprocess("--ipip-replay", project.evidence("n1"))
+    result.assert_outcomes(passed=3)
+
+
+def test_warnings_as_errors(project: Project) -> None:
+    """The plugin raises no warning."""
+    project.tests(OURS)
+    result = project.pytester.runpytest_subprocess(
+        "-p", "no:asyncio", "-W", "error", "--ipip-replay", project.evidence("n1")
+    )
+    result.assert_outcomes(passed=1)
+    assert result.ret == pytest.ExitCode.OK
+
+
+def test_strict_markers(project: Project) -> None:
+    """The marker is registered."""
+    project.tests(OURS)
+    assert project.run("--strict-markers", "--ipip-replay", project.evidence("n1")).ret == pytest.ExitCode.OK
+
+
+def test_a_replay_under_xdist(project: Project) -> None:
+    """A replay is shared out by pytest-xdist, with one verdict, one JUnit file, and the same exit status."""
+    project.tests(
+        OURS
+        + """
+def broken(world, node):
+    return Judgement("MTU-2", node, differences=(Difference("d", "1", "2", Reading("f", "c")),))
+
+@pytest.mark.requirement("MTU-2")
+def test_broken(judged, node):
+    '''eth0's MTU is right.'''
+    assert judged(broken, node)
+"""
+    )
+    evidence = project.evidence("n1", "n2", "n3")
+    result = project.pytester.runpytest_subprocess(
+        "-p", "no:asyncio", "-n2", "--ipip-replay", evidence, "--junitxml=junit.xml"
+    )
+    result.assert_outcomes(passed=3, failed=3)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines([" ✓ MTU-1 * 3 of 3 nodes *", "VERDICT  BROKEN: MTU-2 on n*, n*, n*"])
+    assert (project.path / "junit.xml").read_text().count('name="outcome" value="failed"') == 3
+
+
+def test_unknown_node_under_xdist(project: Project) -> None:
+    """The exit status of a wrong option is 4 under pytest-xdist, too."""
+    project.tests(OURS)
+    result = project.pytester.runpytest_subprocess(
+        "-p", "no:asyncio", "-n2", "--ipip-replay", project.evidence("n1"), "--ipip-nodes=n9"
+    )
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "no node 'n9'" in result.stderr.str()
+
+
+@pytest.mark.parametrize("source", ["--ipip-lab", "--kubeconfig=config"])
+def test_a_live_run_is_not_shared_out(project: Project, source: str) -> None:
+    """A live run under pytest-xdist is refused before anything starts."""
+    project.tests(OURS)
+    (project.path / "config").write_text(
+        "current-context: a\ncontexts: [{name: a, context: {cluster: c}}]\nclusters: [{name: c, cluster: {server: s}}]"
+    )
+    result = project.run("-n2", source)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "pytest-xdist" in result.stderr.str()
+
+
+def test_one_test_is_chosen_by_its_id(project: Project) -> None:
+    """`-k` and node ids take the names of nodes."""
+    project.tests(OURS)
+    evidence = project.evidence("virtnest-rook-ceph-1", "virtnest-rook-ceph-2")
+    result = project.run("--ipip-replay", evidence, "-k", "virtnest-rook-ceph-2")
+    result.assert_outcomes(passed=1, deselected=1)
+    result = project.run("--ipip-replay", evidence, "test_it.py::test_fine[virtnest-rook-ceph-1]")
+    result.assert_outcomes(passed=1)
+
+
+def test_collect_only_shows_placeholders(project: Project) -> None:
+    """--collect-only shows `[node]`, and needs no source."""
+    project.tests(OURS)
+    result = project.run("--collect-only", "-q")
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(["test_it.py::test_fine[[]node[]]"])
+
+
+def test_a_project_overrides_image_and_namespace(project: Project) -> None:
+    """Image and namespace of the pods under test are changed in code by overriding a fixture."""
+    project.tests(
+        """
+@pytest.fixture(scope="session")
+def ipip_pod_image():
+    return "registry.example/curl:1"
+
+def test_settings(ipip_settings):
+    assert ipip_settings.pod_image == "registry.example/curl:1"
+"""
+    )
+    project.run("--ipip-replay", project.evidence("n1")).assert_outcomes(passed=1)
