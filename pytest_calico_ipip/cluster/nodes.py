@@ -80,7 +80,7 @@ def select(nodes: Sequence[Mapping[str, Any]], settings: Settings) -> tuple[str,
         where = f" match {settings.node_selector!r}" if settings.node_selector else ""
         raise SetupProblem(
             f"No node is in scope: {why or f'no nodes{where}'}",
-            "Choose nodes with --ipip-nodes or --ipip-node-selector, and tolerate taints with --ipip-toleration.",
+            "Choose nodes with --ipip-nodes or --ipip-node-selector, and tolerate taints with --ipip-tolerate.",
         )
     return chosen
 

@@ -54,6 +54,7 @@ def read_datastore(
         unreadable=tuple(reading.unreadable),
         notes=(*reading.notes, *_environment_note(sources)),
         unsettled=_unsettled(pods, pools, blocks, affinities),
+        group=pools.group,
         absent=reading.absent,
     )
 

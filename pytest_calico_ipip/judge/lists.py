@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_calico_ipip.evidence import Evidence
@@ -22,7 +22,8 @@ class Listed:
     plural: str
     items: tuple[Item, ...] = ()
     absent: Absent | None = None  # why there are none, or why these are not all
-    changed: tuple[Item, ...] = field(default=())  # either version of what was not identical in both readings
+    changed: tuple[Item, ...] = ()  # either version of what was not identical in both readings
+    group: str = ""  # Calico's own only
 
 
 @dataclass
@@ -38,7 +39,7 @@ class Lists:
 
     def calico(self, plural: str) -> Listed:
         """A list of Calico's, from whichever group the cluster serves it in."""
-        readings = [self._listed(plural, f"{plural}.{group}") for group in GROUPS]
+        readings = [replace(self._listed(plural, f"{plural}.{group}"), group=group) for group in GROUPS]
         readable = [one for one in readings if one.absent is None]
         for listed in readable:
             if listed.items or listed.changed:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from pytest_calico_ipip.errors import UsageProblem
 from pytest_calico_ipip.evidence import Evidence
 from pytest_calico_ipip.judge.datastore import read_datastore, read_run
-from pytest_calico_ipip.judge.files import printable
 from pytest_calico_ipip.judge.nodes import read_node
+from pytest_calico_ipip.judge.objects import is_node_name
 from pytest_calico_ipip.judge.values import sequence, text
 from pytest_calico_ipip.model.absent import Absent
 from pytest_calico_ipip.model.datastore import Datastore, Pod
@@ -78,13 +78,12 @@ def _refuse_what_is_none(evidence: Evidence) -> None:
 
 def _selected(evidence: Evidence, run: Mapping[str, object], datastore: Datastore | Absent) -> tuple[str, ...]:
     """The nodes in scope: run.json's, else all that the API lists or that have a folder."""
-    chosen = [text(name) for name in sequence(run.get("selected"))]
+    chosen = [name for name in sequence(run.get("selected")) if is_node_name(name)]
     if not chosen:
         chosen = list(datastore.nodes) if isinstance(datastore, Datastore) else []
         folder = evidence.root / "nodes"
         chosen += sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
-    safe = (name for name in chosen if "/" not in name and name not in ("", ".", "..") and printable(name) == name)
-    return tuple(dict.fromkeys(safe))
+    return tuple(dict.fromkeys(name for name in chosen if is_node_name(name)))
 
 
 def _pods(datastore: Datastore | Absent, order: list[str]) -> tuple[Pod, ...]:

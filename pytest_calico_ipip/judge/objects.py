@@ -17,6 +17,11 @@ _TUNNEL = "projectcalico.org/IPv4IPIPTunnelAddr"
 TEST_LABEL = ("app", "sleep-curl")
 
 
+def is_node_name(name: object) -> bool:
+    """Whether this can be a node's name, and so a folder's."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
 class Unreadable(Exception):
     """An object that cannot be a record, with the reason."""
 
@@ -90,7 +95,7 @@ def affinity(item: Item) -> Affinity | None:
 def node(item: Item) -> ClusterNode | None:
     """A node without its release and configuration; None for one that is not Linux."""
     name = name_of(item)[1]
-    if not _NAME.fullmatch(name):
+    if not is_node_name(name):
         raise Unreadable("its name is not a node's name")
     metadata, spec, status = (mapping(item.get(key)) for key in ("metadata", "spec", "status"))
     labels = _texts(mapping(metadata.get("labels")))

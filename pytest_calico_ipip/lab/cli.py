@@ -167,8 +167,9 @@ def _explain(directory: RunDirectory, what: str, *logs: str) -> None:
     print(f"calico-ipip-lab: {what}", file=sys.stderr)
     found = [path for path in (directory.path / name for name in logs) if path.exists() and path.stat().st_size]
     for path in found:
-        lines = path.read_text(errors="replace").splitlines()[-10:]
-        shown = ["".join(c if c.isprintable() else "?" for c in line) for line in lines]
+        lines = path.read_text(errors="replace").splitlines()
+        panic = next((number for number, line in enumerate(lines) if "Kernel panic" in line), max(0, len(lines) - 10))
+        shown = ["".join(c if c.isprintable() else "?" for c in line) for line in lines[panic : panic + 10]]
         print(f"calico-ipip-lab: the end of {path.name}:", *shown, sep="\n  ", file=sys.stderr)
     if found:
         directory.keep()

@@ -70,6 +70,7 @@ class ControlPlane:
         server = ApiServer(store, kubelets)
         try:
             await server.start(state)
+            await kubelets.ready()
         except BaseException:
             await kubelets.stop()
             raise

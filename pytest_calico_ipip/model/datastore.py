@@ -150,6 +150,7 @@ class Datastore:
     unreadable: tuple[str, ...] = ()  # objects left out, each with why
     notes: tuple[str, ...] = ()  # what the report should say: "changed during the run: …", "no DaemonSet …"
     unsettled: tuple[IPv4Network, ...] = ()  # addresses of objects that changed during the run: not judged
+    group: str = "crd.projectcalico.org"  # the API group that Calico's objects were read from
     absent: Mapping[str, Absent] = field(default_factory=dict)  # plural ("ippools") → why its list is not there
 
     def need(self, *plurals: str) -> None:

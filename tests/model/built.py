@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from itertools import islice
 
 from hypothesis import strategies as st
 
@@ -82,9 +83,7 @@ def configurations(draw: st.DrawFn) -> Configuration:
 def _blocks(draw: st.DrawFn, pool: Pool, number: int, name: str) -> list[Block]:
     size = draw(st.sampled_from([24, 26, 29, 32]))
     base = IPv4Network((int(pool.cidr.network_address) + number * 4096, 20))
-    return [
-        Block(cidr, f"host:{name}") for cidr, _ in zip(base.subnets(new_prefix=size), range(draw(st.integers(1, 2))))
-    ]
+    return [Block(cidr, f"host:{name}") for cidr in islice(base.subnets(new_prefix=size), draw(st.integers(1, 2)))]
 
 
 def _pods(draw: st.DrawFn, nodes: list[str], blocks: list[Block]) -> tuple[tuple[Pod, ...], list[Allocation]]:
@@ -106,7 +105,7 @@ def _pods(draw: st.DrawFn, nodes: list[str], blocks: list[Block]) -> tuple[tuple
 
 def node_state(expectation: NodeExpectation, host_mtu: int = 1500) -> NodeState:
     """The node as Calico's release would have made it."""
-    node, configuration = expectation.node, expectation.node.configuration
+    node = expectation.node
     nic = Link(3, "ens192", "", host_mtu, _FLAGS, "UP", "52:54:00:00:00:01", (node.address,) if node.address else ())
     tunnel = Link(
         index=2,
@@ -125,9 +124,7 @@ def node_state(expectation: NodeExpectation, host_mtu: int = 1500) -> NodeState:
     links = [_loopback(), tunnel, nic]
     namespaces, sysctl = {}, {"net.ipv4.ip_forward": "1", "net.ipv4.conf.tunl0.forwarding": "1"}
     for number, local in enumerate(expectation.pods):
-        interface = Link(
-            10 + number, local.interface, "veth", mtu, _FLAGS, "UP", WORKLOAD_MAC, (), 3, number
-        )
+        interface = Link(10 + number, local.interface, "veth", mtu, _FLAGS, "UP", WORKLOAD_MAC, (), 3, number)
         links.append(interface)
         sysctl |= {f"net.ipv4.conf.{local.interface}.{key}": "1" for key in ("proxy_arp", "forwarding")}
         namespaces[f"cni-{number}"] = _namespace(f"cni-{number}", interface, local.address)

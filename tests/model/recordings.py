@@ -9,13 +9,25 @@ from pathlib import Path
 from typing import Any
 
 from pytest_calico_ipip.judge import load
-from pytest_calico_ipip.model.checks import mtu, node, pods, pools, routes, tunnel, veth
+from pytest_calico_ipip.model.checks import decisions, mtu, node, owner, pods, pools, routes, tunnel, veth
 from pytest_calico_ipip.model.judgement import Judgement, Outcome
 from pytest_calico_ipip.model.world import World
 
 RECORDED = Path(__file__).parents[1] / "recorded"
 ALWAYS, CROSS, FELIX = "v3.31.7-always", "v3.31.7-crosssubnet", "v3.34dev-always"
 HEALTHY = (ALWAYS, CROSS, FELIX)
+_UNREAD = shutil.ignore_patterns(
+    "iptables*",
+    "ipset*",
+    "birdcl*",
+    "ethtool*",
+    "uname*",
+    "hostname*",
+    "ip-*.txt",
+    "ip-link*",
+    "ipamhandles*",
+    "bgppeers*",
+)
 N1, N2, N3 = (f"virtnest-rook-ceph-{number}" for number in (1, 2, 3))
 
 CHECKS: dict[str, Callable[[World, str], Judgement]] = {
@@ -38,6 +50,17 @@ CHECKS: dict[str, Callable[[World, str], Judgement]] = {
     "ROUTE-3": routes.own_blocks,
     "ROUTE-4": routes.unexplained,
 }
+# further requirements of the catalogue, on nodes and on the cluster
+LATER: dict[str, Callable[[World, str], Judgement]] = {
+    "NODE-1": node.node_address,
+    "NODE-2": node.internal_ip,
+    "NODE-3": node.tunnel_address,
+    "POOL-4": owner.one_owner,
+    "ROUTE-5": decisions.decided,
+    "ROUTE-6": routes.borrowed,
+    "ROUTE-7": owner.owners_protocol,
+}
+CLUSTER: dict[str, Callable[[World], Judgement]] = {"POOL-2": pools.apart, "POOL-3": pools.affine, "MTU-3": mtu.alike}
 
 
 def world(root: Path) -> World:
@@ -48,13 +71,19 @@ def world(root: Path) -> World:
 def copied(recording: str, to: Path) -> Path:
     """A copy of a recording's readings (not its packets) that may be changed."""
     for part in ("api", "nodes"):
-        shutil.copytree(RECORDED / recording / part, to / part)
+        shutil.copytree(RECORDED / recording / part, to / part, ignore=_UNREAD)
     return to
 
 
 def judged(subject: World, ids: Iterable[str] = CHECKS) -> list[Judgement]:
     """Every check on every selected node."""
     return [CHECKS[ident](subject, name) for ident in ids for name in subject.selected]
+
+
+def judged_later(subject: World) -> list[Judgement]:
+    """Every check of the further requirements."""
+    nodes = [check(subject, name) for check in LATER.values() for name in subject.selected]
+    return [*nodes, *(check(subject) for check in CLUSTER.values())]
 
 
 def found(subject: World, *outcomes: Outcome) -> set[tuple[str, str]]:

@@ -9,14 +9,14 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from built import datastores, world_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from recordings import judged
+from recordings import judged, judged_later
 
 from pytest_calico_ipip.model.datastore import Datastore
-from pytest_calico_ipip.model.judgement import Outcome
+from pytest_calico_ipip.model.judgement import Judgement, Outcome
 from pytest_calico_ipip.model.nodestate import Link, NextHop, NodeState, Route
 from pytest_calico_ipip.model.world import World
 
-BOUNDED = settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+BOUNDED = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 CLEAN = {Outcome.HOLDS, Outcome.MISSING, Outcome.NOT_APPLICABLE}
 Step = Callable[[NodeState], NodeState]
 
@@ -28,10 +28,18 @@ def test_a_node_as_expected_has_no_difference(datastore: Datastore, host_mtu: in
     pools_on = not datastore.pools[0].disabled
     bad = [
         one
-        for one in judged(world_of(datastore, host_mtu))
-        if one.outcome not in CLEAN and (pools_on or one.requirement != "POOL-1") and not _too_wide(one.requirement, host_mtu)
+        for one in everything(world_of(datastore, host_mtu))
+        if one.outcome not in CLEAN
+        and (pools_on or one.requirement != "POOL-1")
+        and not _too_wide(one.requirement, host_mtu)
     ]
     assert bad == []
+
+
+def everything(world: World) -> list[Judgement]:
+    """Today's requirements, and the further ones but those on the datastore alone (its pools are free here)."""
+    skipped = ("POOL-2", "NODE-2", "NODE-3", "MTU-3")
+    return [*judged(world), *(one for one in judged_later(world) if one.requirement not in skipped)]
 
 
 def _too_wide(requirement: str, host_mtu: int) -> bool:
@@ -56,7 +64,7 @@ def test_any_single_change_has_a_difference(datastore: Datastore, data: st.DataO
 
 
 def _failing(world: World) -> set[tuple[str, str]]:
-    return {(one.requirement, one.subject) for one in judged(world) if one.outcome not in CLEAN}
+    return {(one.requirement, one.subject) for one in everything(world) if one.outcome not in CLEAN}
 
 
 def steps(world: World, name: str) -> list[tuple[str, Step]]:

@@ -1,4 +1,4 @@
-"""One thing changed in a healthy recording is found by the requirements that state it, on that node, and by no other."""
+"""One thing changed in a healthy recording is found by the requirements that state it, on that node, by no other."""
 
 from __future__ import annotations
 
@@ -73,7 +73,11 @@ TABLE: dict[str, tuple[str, Change, str]] = {
     "tunl0 gone": (ALWAYS, no_link(N1, "tunl0"), "TUN-1@1 TUN-2@1 MTU-1@1"),
     "tunl0 renamed": (ALWAYS, link(N1, "tunl0", ifname="tunl1"), "TUN-1@1 TUN-2@1 MTU-1@1"),
     "tunl0 without address": (ALWAYS, link(N2, "tunl0", addr_info=[]), "TUN-2@2"),
-    "tunl0 with two addresses": (ALWAYS, link(N2, "tunl0", addr_info=inet("10.233.109.0/32", "10.9.9.9/32")), "TUN-2@2"),
+    "tunl0 with two addresses": (
+        ALWAYS,
+        link(N2, "tunl0", addr_info=inet("10.233.109.0/32", "10.9.9.9/32")),
+        "TUN-2@2",
+    ),
     "tunl0 address no /32": (FELIX, link(N2, "tunl0", addr_info=inet("10.233.109.0/24")), "TUN-2@2"),
     "tunl0 with another node's address": (ALWAYS, link(N2, "tunl0", addr_info=inet("10.233.88.0/32")), "TUN-2@2"),
     "underlay shrunk": (ALWAYS, link(N2, "ens192", mtu=1400), "MTU-1@2 MTU-2@2"),

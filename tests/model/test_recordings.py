@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
-from recordings import CHECKS, HEALTHY, N1, RECORDED, copied, found, judged, world
+from recordings import CHECKS, HEALTHY, N1, RECORDED, copied, found, judged, judged_later, world
 
 from pytest_calico_ipip.model.judgement import Outcome
 
@@ -18,6 +19,14 @@ def test_every_requirement_holds_on_every_node(recording: str) -> None:
     assert len(judgements) == 3 * len(CHECKS)
     assert [one for one in judgements if one.outcome is not Outcome.HOLDS] == []
     assert [one for one in judgements if one.missing or one.inconclusive or not one.asserted] == []
+
+
+@pytest.mark.parametrize("recording", HEALTHY)
+def test_the_further_requirements_hold_too(recording: str) -> None:
+    """Addresses, tunnel addresses, IPAM, owners and the kernel's decisions; nobody borrowed an address there."""
+    judgements = judged_later(world(RECORDED / recording))
+    assert {one.outcome for one in judgements if one.requirement != "ROUTE-6"} == {Outcome.HOLDS}
+    assert {one.outcome for one in judgements if one.requirement == "ROUTE-6"} == {Outcome.NOT_APPLICABLE}
 
 
 @pytest.mark.parametrize("recording", HEALTHY)
@@ -77,7 +86,8 @@ def test_what_was_collected_and_is_gone_is_an_error(file: str, tmp_path: Path) -
 def test_in_a_live_run_nothing_is_left_out(tmp_path: Path) -> None:
     """What a run of ours should have collected and did not is an ERROR that names the file."""
     root = copied(HEALTHY[0], tmp_path)
-    (root / "run.json").write_text('{"live": true, "pods": ["sleep-curl/sleep-curl-1"], "selected": ["%s"]}' % N1)
+    run = {"live": True, "pods": ["sleep-curl/sleep-curl-1"], "selected": [N1]}
+    (root / "run.json").write_text(json.dumps(run))
     (root / "nodes" / N1 / "commands.tsv").unlink()
     (root / "nodes" / N1 / "ip-rule.json").unlink()
     subject = world(root)

@@ -161,11 +161,6 @@ def test_without_child_watchers_as_in_python_3_14(tmp_path: Path) -> None:
                      "FastChildWatcher", "MultiLoopChildWatcher", "ThreadedChildWatcher", "PidfdChildWatcher"):
             if hasattr(asyncio, name):
                 delattr(asyncio, name)
-        if sys.version_info < (3, 12):
-            # a loop of 3.12 and later waits for its children without the policy's watcher: lend it one here
-            policy = asyncio.get_event_loop_policy()
-            from asyncio import unix_events
-            policy._watcher = unix_events.PidfdChildWatcher()
         from pytest_calico_ipip.packets.pyshark_child import main
         sys.exit(main({str(merged)!r}))
         """

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from shell_project import Project
+
+from pytest_calico_ipip.options import BY_FLAG
 
 FOREIGN = """
 import pytest
@@ -180,3 +185,12 @@ def test_settings(ipip_settings):
 """
     )
     project.run("--ipip-replay", project.evidence("n1")).assert_outcomes(passed=1)
+
+
+def test_every_option_that_is_named_exists() -> None:
+    """Messages and documents name only options that there are."""
+    root = Path(__file__).resolve().parents[2]
+    texts = [path for path in (root / "pytest_calico_ipip").rglob("*.py") if "lab" not in path.parts]
+    texts += [*root.glob("*.md"), *(root / "docs").rglob("*.md"), *(root / "scripts").glob("*")]
+    named = {flag for path in texts if path.is_file() for flag in re.findall(r"--ipip-[a-z-]*[a-z]", path.read_text())}
+    assert named - set(BY_FLAG) <= {"--ipip-mode"}  # the lab's

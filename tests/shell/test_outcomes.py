@@ -154,7 +154,8 @@ def test_stop():
     raise KeyboardInterrupt
 """
     )
-    result = project.run("--ipip-replay", project.evidence("n1"))
+    # in a process of its own: the interrupt is a real one
+    result = project.pytester.runpytest_subprocess("-p", "no:asyncio", "--ipip-replay", project.evidence("n1"))
     assert result.ret == pytest.ExitCode.INTERRUPTED
     result.stdout.fnmatch_lines(["VERDICT  INTERRUPTED, the rest was not asserted"])
 

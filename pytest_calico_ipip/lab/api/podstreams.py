@@ -71,6 +71,8 @@ class PodStreams:
         asked, name = request.query, pod["metadata"]["name"]
         if query.flag(asked, "previous"):
             raise bad_request(f'previous terminated container "{container}" in pod "{name}" not found')
+        if asked.get("sinceSeconds") or asked.get("sinceTime"):
+            raise bad_request("this lab's logs cannot begin at a time: use tailLines (kubectl logs --tail)")
         tail = query.number(asked, "tailLines")
         if tail is not None and tail < 0:
             raise ApiError(422, "Invalid", "tailLines: Invalid value: must be greater than or equal to 0")

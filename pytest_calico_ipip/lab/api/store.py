@@ -6,24 +6,22 @@ Objects are plain dicts of JSON values. What comes out is a copy: change it as y
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections import deque
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
 from pytest_calico_ipip.lab.api import admission, errors, lifecycle, patches, scheduler
 from pytest_calico_ipip.lab.api.ages import timestamp
 from pytest_calico_ipip.lab.api.errors import ApiError
 from pytest_calico_ipip.lab.api.resources import RESOURCES, Resource
 from pytest_calico_ipip.lab.api.selectors import Object, Predicate, by_fields, by_labels
+from pytest_calico_ipip.lab.api.watches import Change, Watch, copied
 
 __all__ = ["ApiError", "Object", "Store", "Watch", "timestamp"]
 
 Objects = list[Object]
 HISTORY = 4096  # events that a watch can go back
-BACKLOG = 8192  # events that wait for one slow watcher before it is sent away to list again
 # what a client cannot write, whatever it sends
 _OURS = (
     "name",
@@ -36,80 +34,6 @@ _OURS = (
 )
 
 
-def copied(value: Any) -> Any:
-    """A deep copy of JSON values, several times as fast as `copy.deepcopy`."""
-    if isinstance(value, dict):
-        return {key: copied(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [copied(inner) for inner in value]
-    return value
-
-
-class _Change(NamedTuple):
-    version: int
-    type: str  # ADDED, MODIFIED, DELETED
-    new: Object
-    old: Object | None
-
-
-class Watch:
-    """The changes of one kind, from a moment on: an endless async iterator of (type, object)."""
-
-    def __init__(self, store: Store, kind: Resource, namespace: str | None, selected: Predicate) -> None:
-        self._store, self._kind, self._namespace, self._selected = store, kind, namespace, selected
-        self._waiting: asyncio.Queue[tuple[str, Object]] = asyncio.Queue()
-        self._closed = False
-
-    def _wants(self, obj: Object | None) -> bool:
-        if obj is None or (self._namespace and obj["metadata"].get("namespace") != self._namespace):
-            return False
-        return self._selected(obj)
-
-    def offer(self, change: _Change, *, live: bool = True) -> None:
-        """An object that comes into the selection is ADDED for this watcher, one that leaves it DELETED."""
-        before, after = self._wants(change.old), change.type != "DELETED" and self._wants(change.new)
-        if not before and not after:
-            return
-        if live and self._waiting.qsize() >= BACKLOG:
-            self._waiting.put_nowait(("ERROR", errors.expired(change.version, change.version).status()))
-            self.close()
-            return
-        self._waiting.put_nowait(("MODIFIED" if before and after else "ADDED" if after else "DELETED", change.new))
-
-    @property
-    def waiting(self) -> int:
-        """How many changes can be read without waiting."""
-        return self._waiting.qsize()
-
-    def __aiter__(self) -> Watch:
-        """Itself."""
-        return self
-
-    async def __anext__(self) -> tuple[str, Object]:
-        """The next change; ends after `close` when all that happened before it was read."""
-        if self._closed and self._waiting.empty():
-            raise StopAsyncIteration
-        kind, obj = await self._waiting.get()
-        if not kind:
-            raise StopAsyncIteration
-        return kind, copied(obj)
-
-    def close(self) -> None:
-        """No further changes."""
-        if not self._closed:
-            self._closed = True
-            self._store.forget(self._kind.key, self)
-            self._waiting.put_nowait(("", {}))  # wakes a reader that waits
-
-    def __enter__(self) -> Watch:
-        """`with store.watch(…) as changes` closes it at the end."""
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Close."""
-        self.close()
-
-
 Watches = list[Watch]
 
 
@@ -119,7 +43,7 @@ class Store:
     def __init__(self) -> None:
         self._version = 0
         self._objects: dict[str, dict[tuple[str, str], Object]] = {key: {} for key in RESOURCES}
-        self._changes: dict[str, deque[_Change]] = {key: deque(maxlen=HISTORY) for key in RESOURCES}
+        self._changes: dict[str, deque[Change]] = {key: deque(maxlen=HISTORY) for key in RESOURCES}
         self._watches: dict[str, Watches] = {key: [] for key in RESOURCES}
         for name in ("default", "kube-system", "kube-public", "kube-node-lease"):
             self.create("namespaces", {"metadata": {"name": name}})
@@ -164,9 +88,10 @@ class Store:
         no longer remembered.
         """
         kind = self._kind(resource)
-        found = Watch(self, kind, namespace if kind.namespaced else None, _both(label_selector, field_selector))
+        watches = self._watches[kind.key]
+        found = Watch(namespace if kind.namespaced else None, _both(label_selector, field_selector), watches.remove)
         if resource_version in (None, "", "0"):
-            past = [_Change(0, "ADDED", obj, None) for _, obj in sorted(self._objects[kind.key].items())]
+            past = [Change(0, "ADDED", obj, None) for _, obj in sorted(self._objects[kind.key].items())]
         else:
             since, known = _number(resource_version), self._changes[kind.key]
             if len(known) == HISTORY and since < known[0].version - 1:
@@ -174,13 +99,8 @@ class Store:
             past = [change for change in known if change.version > since]
         for change in past:
             found.offer(change, live=False)
-        self._watches[kind.key].append(found)
+        watches.append(found)
         return found
-
-    def forget(self, key: str, watch: Watch) -> None:
-        """A watch that is no longer read."""
-        if watch in self._watches[key]:
-            self._watches[key].remove(watch)
 
     # writing
 
@@ -323,7 +243,7 @@ class Store:
                 )
                 raise errors.conflict(kind.key, before["name"], why)
         if subresource == "status":
-            status = new.get("status", {})
+            status = new.get("status") or {}
             new = copied(old) | {"metadata": meta, "status": status}
         elif kind.has_status:
             new.pop("status", None)
@@ -379,7 +299,7 @@ class Store:
     def _publish(self, kind: Resource, change: str, new: Object, old: Object | None) -> None:
         self._version += 1
         new["metadata"]["resourceVersion"] = str(self._version)
-        published = _Change(self._version, change, new, old)
+        published = Change(self._version, change, new, old)
         self._changes[kind.key].append(published)
         for watch in tuple(self._watches[kind.key]):
             watch.offer(published)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..errors import LabError
-from .job import Job
-from .rundir import RunDirectory
+
+if TYPE_CHECKING:
+    from .job import Job
+    from .rundir import RunDirectory
 
 KINDS = ("auto", "host", "uml")
 

@@ -79,12 +79,12 @@ def _make_system(boot: Boot) -> Job:
     for path in PRIVATE:
         if Path(path).is_dir():
             syscalls.mount("tmpfs", path, "tmpfs", plain, "mode=1777")
+    for window in job.windows:  # before anything else: this program may live in one
+        _open_window(window)
     socket.sethostname(boot.hostname)
     syscalls.add_entropy(base64.b64decode(boot.seed))
     resource.setrlimit(resource.RLIMIT_NOFILE, (65536, 65536))
     _load_modules(boot.modules)
-    for window in job.windows:
-        _open_window(window)
     return job
 
 
@@ -205,10 +205,11 @@ class _Streams:
             fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
         for number, end in enumerate(ends):
             os.dup2(end, number)
-        for number in (self.inlet, self.terminal, *(outlet.source for outlet in self.outlets.values()), *ends):
-            if number is not None and number > 2:
+        sources = [outlet.source for outlet in self.outlets.values()]
+        for descriptor in (self.inlet, self.terminal, *sources, *ends):
+            if descriptor is not None and descriptor > 2:
                 with contextlib.suppress(OSError):
-                    os.close(number)
+                    os.close(descriptor)
         return lab(tell_started)
 
     def _until_ended(self, child: int, console: int, started: int) -> int:

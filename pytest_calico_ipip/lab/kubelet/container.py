@@ -1,55 +1,57 @@
 """Processes of containers: the main one under a tiny init in its own namespaces, and further ones beside it.
 
-Runs inside the shim.
+Runs inside the shim. Each costs one fork, of the process that stays with the program (its init or its watcher).
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import socket
-import termios
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, NoReturn
 
 from pytest_calico_ipip.lab.kubelet import syscalls
+from pytest_calico_ipip.lab.kubelet.programs import spawn
 
 _STATUS_BASE = 128  # a shell's way to say "ended by signal n"
+_OWN_PID = "/proc/self/ns/pid"
+_QUIET = syscalls.MS_NOSUID | syscalls.MS_NODEV
 
 
 class StartFailed(Exception):
-    """The process did not start; the text is worded as a container runtime would."""
+    """The process did not start."""
 
 
 def start(request: Mapping[str, Any], fds: Sequence[int]) -> int:
     """The container's main process, in new PID, mount and UTS namespaces; returns the pid of its init, our child."""
 
     def enter() -> None:
-        if request["netns"]:
+        own_network = bool(request["netns"])
+        if own_network:
             syscalls.setns(f"/run/netns/{request['netns']}")
-        flags = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID
-        syscalls.unshare(flags | syscalls.CLONE_NEWUTS if request["netns"] else flags)
-
-    def prepare() -> None:
+        syscalls.unshare(syscalls.CLONE_NEWNS | (syscalls.CLONE_NEWUTS if own_network else 0))
         _mounts(request)
-        if request["netns"]:
+        if own_network:
             socket.sethostname(request["hostname"])
 
-    return _spawn(request, fds, enter, prepare, _be_init)
+    return _spawn(request, fds, lambda: syscalls.unshare(syscalls.CLONE_NEWPID), enter, _be_init)
 
 
 def execute(request: Mapping[str, Any], fds: Sequence[int], init: int | None) -> int:
     """One more process beside the container's init (None: in the node itself); returns the pid of its watcher."""
 
+    def new_pids() -> None:
+        if init is not None:
+            syscalls.setns(f"/proc/{init}/ns/pid")
+
     def enter() -> None:
         if init is not None:
-            syscalls.setns_all(init, ("net", "uts", "pid", "mnt"))
-            os.chdir("/")
+            syscalls.setns_all(init, ("net", "uts", "mnt"))
+        syscalls.become_subreaper()
 
-    return _spawn(request, fds, enter, syscalls.become_subreaper, _be_watcher)
+    return _spawn(request, fds, new_pids, enter, _be_watcher)
 
 
 def kill_tree(watcher: int) -> None:
@@ -70,67 +72,47 @@ def kill_tree(watcher: int) -> None:
 def _spawn(
     request: Mapping[str, Any],
     fds: Sequence[int],
+    new_pids: Callable[[], None],
     enter: Callable[[], None],
-    prepare: Callable[[], None],
     stay: Callable[[int], NoReturn],
 ) -> int:
-    """Fork twice: the first child enters the namespaces, the second is inside them, stays, and starts the program.
-
-    The shim adopts the second child when the first one ends. Its pid and any error come back through one pipe, which
-    the program's start closes.
-    """
+    """Fork into another PID namespace; the child enters the rest, starts the program, and stays with it."""
     said, says = os.pipe()
-    first = os.fork()
-    if first == 0:
+    own_pids = os.open(_OWN_PID, os.O_RDONLY | os.O_CLOEXEC)
+    new_pids()  # concerns children only
+    child = os.fork()
+    if child == 0:
         try:
             _plain_signals()
             enter()
-            second = os.fork()
-            if second:
-                os.write(says, b"%d\n" % second)
-                os._exit(0)
-            prepare()
-            program = os.fork()
-            if program == 0:
-                _exec(request, fds)
+            os.umask(0o022)
+            _go_to(request["cwd"])
+            terminal = os.ttyname(fds[0]) if request["tty"] else None
+            program = spawn(request["argv"], request["env"], fds, terminal)
             os.closerange(0, 1 << 16)
             stay(program)
         except BaseException as error:
-            with suppress(OSError):  # closed when it had started
-                os.write(says, f"!{error}\n".encode())
+            with suppress(OSError):
+                os.write(says, str(error).encode())
         finally:
             os._exit(1)
+    syscalls.setns_fd(own_pids, "the node's processes")
+    os.close(own_pids)
     os.close(says)
-    os.waitpid(first, 0)
-    with os.fdopen(said, encoding="utf-8", errors="replace") as lines:
-        answer = lines.read()
-    pids = [line for line in answer.splitlines() if line.isdecimal()]
-    why = answer.partition("!")[2].strip()
-    if why or not pids:
-        if pids:
-            os.waitpid(int(pids[0]), 0)
-        raise StartFailed(why or "the container's init did not start")
-    return int(pids[0])
+    why = os.read(said, 4096).decode(errors="replace")  # until the child has closed its end
+    os.close(said)
+    if why:
+        os.waitpid(child, 0)
+        raise StartFailed(why)
+    return child
 
 
-def _exec(request: Mapping[str, Any], fds: Sequence[int]) -> NoReturn:
-    argv: list[str] = request["argv"]
-    os.setsid()
-    if request["tty"]:
-        fcntl.ioctl(fds[0], termios.TIOCSCTTY, 0)
-    for number, fd in enumerate(fds):
-        os.dup2(fd, number)
-    os.umask(0o022)
+def _go_to(directory: str) -> None:
     try:
-        os.chdir(request["cwd"])
-        os.execvpe(argv[0], argv, request["env"])  # noqa: S606  what the pod asks for
-    except (FileNotFoundError, NotADirectoryError):
-        missing = (
-            f"stat {argv[0]}: no such file or directory" if "/" in argv[0] else "executable file not found in $PATH"
-        )
-        raise StartFailed(f'exec: "{argv[0]}": {missing}') from None
-    except PermissionError:
-        raise StartFailed(f'exec: "{argv[0]}": permission denied') from None
+        os.chdir(directory)
+    except OSError as error:
+        why = (error.strerror or "").lower()
+        raise StartFailed(f'chdir to cwd ("{directory}") set in config.json failed: {why}') from None
 
 
 def _be_init(program: int) -> NoReturn:
@@ -161,36 +143,41 @@ def _wait_for(program: int) -> NoReturn:
 
 def _plain_signals() -> None:
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
 
 
 def _mounts(request: Mapping[str, Any]) -> None:
     """The container's view: the machine's files, but its own /proc, /tmp, /run and name files."""
-    quiet = syscalls.MS_NOSUID | syscalls.MS_NODEV
     syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
     _forget_namespaces()
-    syscalls.mount("tmpfs", "/run", "tmpfs", quiet, "size=4m,mode=755")
-    syscalls.mount("tmpfs", "/tmp", "tmpfs", quiet, "size=64m,mode=1777")  # noqa: S108
-    syscalls.mount("proc", "/proc", "proc", quiet | syscalls.MS_NOEXEC)
+    syscalls.mount("tmpfs", "/run", "tmpfs", _QUIET, "size=4m,mode=755")
+    syscalls.mount("tmpfs", "/tmp", "tmpfs", _QUIET, "size=64m,mode=1777")  # noqa: S108
+    syscalls.mount("proc", "/proc", "proc", _QUIET | syscalls.MS_NOEXEC)
     if request["netns"]:
         with suppress(PermissionError):  # where sysfs may not be mounted, /sys/class/net shows the node's interfaces
-            syscalls.mount("sysfs", "/sys", "sysfs", quiet | syscalls.MS_NOEXEC | syscalls.MS_RDONLY)
+            syscalls.mount("sysfs", "/sys", "sysfs", _QUIET | syscalls.MS_NOEXEC | syscalls.MS_RDONLY)
     for name, text in request["files"].items():
-        source = Path("/run/etc") / name
-        source.parent.mkdir(exist_ok=True)
-        source.write_text(text, encoding="utf-8")
-        target = (Path("/etc") / name).resolve()  # resolv.conf is often a link into /run, which is new and empty
-        if not target.exists() and target.is_relative_to("/run"):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.touch()
-        if target.exists():
-            syscalls.mount(str(source), str(target), None, syscalls.MS_BIND)
+        source = f"/run/{name}"
+        _create(source, text)
+        target = os.path.realpath(f"/etc/{name}")  # resolv.conf is often a link into /run, which is new and empty
+        if target.startswith("/run/") and not os.access(target, os.F_OK):
+            os.makedirs(os.path.dirname(target), exist_ok=True)  # noqa: PTH103, PTH120
+            _create(target, "")
+        if os.access(target, os.F_OK):
+            syscalls.mount(source, target, None, syscalls.MS_BIND)
+
+
+def _create(path: str, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    os.write(fd, text.encode())
+    os.close(fd)
 
 
 def _forget_namespaces() -> None:
     """Drop our copies of the node's named namespaces, or a deleted pod's would live as long as this one."""
-    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()]
+    with open("/proc/self/mountinfo", encoding="utf-8") as lines:  # noqa: PTH123
+        points = [line.split(" ", 5)[4] for line in lines if " /run/netns" in line]
     for point in sorted((point for point in points if point.startswith("/run/netns")), reverse=True):
         with suppress(OSError):
             syscalls.detach(point)
@@ -200,12 +187,15 @@ def _descendants(root: int) -> list[int]:
     """Living processes below `root`, as this PID namespace numbers them."""
     children: dict[int, list[int]] = {}
     dead: set[int] = set()
-    for stat in Path("/proc").glob("[0-9]*/stat"):
+    for name in os.listdir("/proc"):  # noqa: PTH208
+        if not name.isdecimal():
+            continue
         try:
-            state, parent = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[:2]
+            with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as stat:  # noqa: PTH123
+                state, parent = stat.read().rpartition(")")[2].split()[:2]
         except (OSError, ValueError):
             continue  # ended in between
-        pid = int(stat.parent.name)
+        pid = int(name)
         children.setdefault(int(parent), []).append(pid)
         if state in "ZX":
             dead.add(pid)

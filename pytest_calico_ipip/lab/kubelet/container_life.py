@@ -6,6 +6,7 @@ import asyncio
 import signal
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from pytest_calico_ipip.lab.kubelet.process import ContainerProcess, Streams
 from pytest_calico_ipip.lab.kubelet.status import ContainerState
 
 _FIRST_BACKOFF, _LONGEST_BACKOFF = 1.0, 10.0
+_KILL_SECONDS = 10.0  # a killed process is gone at once, unless the machine is very busy
 _CREATE = (
     "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: "
 )
@@ -58,17 +60,48 @@ class Container:
         self._engine = engine
         self._changed = changed
         self._say = say
-        self._stopping = False
-        self._end: asyncio.Future[int] | None = None
+        self._stopping = asyncio.Event()
+        self._kill_when_started = False
+        self._life: asyncio.Task[None] | None = None
 
-    async def run(self, program: Program) -> None:
+    def begin(self, program: Program) -> None:
+        """Start its main process, and again as the policy says, until `stop`."""
+        self._life = asyncio.create_task(self._live(program))
+
+    async def stop(self, grace: float) -> None:
+        """SIGTERM, and SIGKILL when it is not gone after `grace` seconds; nothing of it runs when this returns."""
+        self._stopping.set()
+        if self._life is None:
+            return
+        if grace > 0:
+            self._signal(signal.SIGTERM)
+            await asyncio.wait({self._life}, timeout=grace)
+        if not self._life.done():
+            self._kill_when_started = True
+            self.kill()
+            await asyncio.wait({self._life}, timeout=_KILL_SECONDS)
+        self._life.cancel()
+        await asyncio.wait({self._life})
+        if not self._life.cancelled() and (error := self._life.exception()):
+            raise error
+
+    def kill(self) -> None:
+        """SIGKILL, now."""
+        if self.task is not None:
+            self._engine.tell("kill", task=self.task)
+
+    def _signal(self, number: int) -> None:
+        if self.task is not None:
+            self._engine.tell("signal", task=self.task, signal=number)
+
+    async def _live(self, program: Program) -> None:
         """Until it has ended for good, or is stopped."""
         self.environment = program.environment
         backoff = _FIRST_BACKOFF
-        while True:
+        while not self._stopping.is_set():
             began = asyncio.get_running_loop().time()
             code = await self._once(program)
-            if self._stopping or self._policy == "Never" or (self._policy == "OnFailure" and code == 0):
+            if self._stopping.is_set() or self._policy == "Never" or (self._policy == "OnFailure" and code == 0):
                 return
             if asyncio.get_running_loop().time() - began > _LONGEST_BACKOFF:
                 backoff = _FIRST_BACKOFF
@@ -77,7 +110,8 @@ class Container:
             self.state.state = {"waiting": {"reason": "CrashLoopBackOff", "message": waiting}}
             self._changed()
             self._say("BackOff", f"Back-off restarting failed container {self.name}", "Warning")
-            await asyncio.sleep(backoff)
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), backoff)
             backoff = min(backoff * 2, _LONGEST_BACKOFF)
             self.state.restarts += 1
 
@@ -86,7 +120,7 @@ class Container:
         streams = Streams.open(terminal=program.terminal, stdin=program.stdin)
         task = f"container-{uuid.uuid4()}"
         try:
-            self._end = await self._engine.run(
+            end = await self._engine.run(
                 "start",
                 task,
                 streams.theirs,
@@ -105,12 +139,12 @@ class Container:
             streams.close_theirs()
         self.log = Log()
         self.task = task
-        self.process = ContainerProcess(self._engine, task, streams, self._end)
+        self.process = ContainerProcess(self._engine, task, streams, end)
         self.state.state = {"running": {"startedAt": timestamp()}}
         self._say("Started", f"Started container {self.name}", "Normal")
         self._changed()
-        if self._stopping:  # asked to stop while it started
-            self._engine.tell("signal", task=task, signal=signal.SIGTERM)
+        if self._stopping.is_set():  # asked to stop while it started
+            self._signal(signal.SIGKILL if self._kill_when_started else signal.SIGTERM)
         async for channel, data in self.process.output():
             self.log.add(channel, data)
         code = await self.process.wait()
@@ -141,15 +175,3 @@ class Container:
         }
         self._changed()
         return code
-
-    async def stop(self, grace: float) -> None:
-        """SIGTERM, and SIGKILL when it is not gone after `grace` seconds."""
-        self._stopping = True
-        if self.task is None or self._end is None:
-            return
-        if grace > 0:
-            self._engine.tell("signal", task=self.task, signal=signal.SIGTERM)
-            await asyncio.wait({self._end}, timeout=grace)
-        if not self._end.done():
-            self._engine.tell("kill", task=self.task)
-            await asyncio.wait({self._end}, timeout=10)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -14,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from pytest_calico_ipip.lab.errors import LabError
+from pytest_calico_ipip.lab.kubelet.podspec import PATH
 
+_ROOT = Path(__file__).parents[3]
+_PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from pytest_calico_ipip.lab.kubelet.shim import main; main()"
 _LARGEST = 1 << 18
 _OPERATION_SECONDS = 30.0
 
@@ -131,13 +133,14 @@ class Engine:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with log.open("ab") as errors:
             process = subprocess.Popen(
-                [sys.executable, "-m", "pytest_calico_ipip.lab.kubelet.shim", str(theirs.fileno())],
+                # without `site`: it starts in half the time
+                [sys.executable, "-I", "-S", "-B", "-c", _PROGRAM, str(_ROOT), str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=errors,
                 stderr=errors,
                 pass_fds=[theirs.fileno()],
                 cwd="/",
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+                env={"PATH": PATH},
             )
         theirs.close()
         return cls(process, ours)

@@ -88,6 +88,15 @@ class Kubelets:
             self._engine.enter(name, node.pid)
         self._watching = asyncio.create_task(self._watch())
 
+    async def ready(self) -> None:
+        """Until every node's shim answers. Raises `LabError`."""
+        assert self._engine is not None
+        try:
+            await asyncio.gather(*(node.ask("hello") for node in self._engine.nodes.values()))
+        except Refused as refusal:
+            said = self._log.read_text(encoding="utf-8", errors="replace").strip()[-2000:]
+            raise LabError(f"the kubelets could not enter the nodes: {refusal}", said) from None
+
     async def stop(self) -> None:
         """End every pod's processes; the namespaces go with the nodes."""
         tasks = [task for task in (self._watching, *self._lives.values()) if task is not None]

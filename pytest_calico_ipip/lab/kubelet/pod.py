@@ -79,32 +79,30 @@ class Pod:
         return self._ground.engine
 
     def delete(self, grace: float) -> None:
-        """It shall go, within `grace` seconds; said again, the shorter time counts from then on."""
+        """It shall go, within `grace` seconds; said again with 0, at once."""
+        if self._deleted.is_set() and grace <= 0:
+            for container in self.containers:
+                container.kill()
         self._grace = min(grace, self._grace) if self._deleted.is_set() else grace
         self._deleted.set()
 
     async def run(self) -> None:
         """From the sandbox to the object's removal."""
-        running: list[asyncio.Task[None]] = []
         try:
             self._say(
                 "Scheduled", f"Successfully assigned {self.namespace}/{self.name} to {self.node}", "default-scheduler"
             )
             if self.is_calico_node:
                 self._run_calico_node()
-            elif await self._set_up():
-                running = [
-                    asyncio.create_task(container.run(self._program(spec)))
-                    for container, spec in zip(self.containers, self.pod["spec"]["containers"], strict=True)
-                ]
+            elif await self._set_up() and not self._deleted.is_set():
+                for container, spec in zip(self.containers, self.pod["spec"]["containers"], strict=True):
+                    container.begin(self._program(spec))
             await self._deleted.wait()
-            if running:
+            if self._sandbox is not None and not self.is_calico_node:
                 for container in self.containers:
                     self._say("Killing", f"Stopping container {container.name}", container=container.name)
-                await asyncio.gather(*(container.stop(self._grace) for container in self.containers))
         finally:
-            for task in running:
-                task.cancel()
+            await asyncio.gather(*(container.stop(self._grace) for container in self.containers))
         await self._tear_down()
 
     def _run_calico_node(self) -> None:

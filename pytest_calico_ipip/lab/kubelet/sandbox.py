@@ -1,25 +1,25 @@
 """A pod's network namespace on its node, as the CNI plugin and Felix leave it.
 
 Runs inside the shim, in the node's namespaces. Two `ip` processes a pod: one in the node (the veth, the host route),
-one in the pod (addresses, routes). Everything else is file writes.
+one in the pod (addresses, routes). Everything else is file writes, and nothing is forked.
 """
 
 from __future__ import annotations
 
 import os
-import signal
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from pytest_calico_ipip.lab.kubelet import syscalls
+from pytest_calico_ipip.lab.kubelet.programs import ip
 
-NETNS = Path("/run/netns")
-MTU_FILE = Path("/var/lib/calico/mtu")  # Felix writes it; the CNI plugin reads it for each new pod
+NETNS = "/run/netns"
+MTU_FILE = "/var/lib/calico/mtu"  # Felix writes it; the CNI plugin reads it for each new pod
 HOST_MAC = "ee:ee:ee:ee:ee:ee"
 _LINK_LOCAL = "169.254.1.1"
-_SYSCTL = Path("/proc/sys")
-_CONF = _SYSCTL / "net/ipv4/conf"
+_OWN_NET = "/proc/self/ns/net"
+_CONF = "/proc/sys/net/ipv4/conf"
 
 # what Calico sets on the host end of each pod's veth
 _WORKLOAD_SYSCTLS = {
@@ -33,146 +33,104 @@ _WORKLOAD_SYSCTLS = {
 
 
 class SandboxFailed(Exception):
-    """The sandbox could not be made; the text says at which step."""
+    """The sandbox could not be made; the text says why."""
 
 
 def create(request: dict[str, Any]) -> dict[str, Any]:
     """Make the namespace `netns` with the address `address` behind the host interface `interface`; returns the MTU."""
     name, interface, address = request["netns"], request["interface"], request["address"]
-    mtu = int(MTU_FILE.read_text(encoding="ascii"))
-    pod = _Inside(name, request["sysctls"])
+    mtu = int(_read(MTU_FILE))
     try:
-        _ip_in_node(
+        _make(name, request["sysctls"])
+        ip(
             f"link add {interface} txqueuelen 0 mtu {mtu} address {HOST_MAC} type veth"
             f" peer name eth0 mtu {mtu} netns {name}\n"
             f"link set {interface} up\n"
             f"route add {address}/32 dev {interface} scope link\n"
         )
-        for path, value in _WORKLOAD_SYSCTLS.items():
-            file = _SYSCTL / path.format(interface=interface)
-            if file.exists():  # no IPv6 in some kernels
-                file.write_text(value, encoding="ascii")
-        pod.ip(
-            "link set lo up\n"
-            "link set eth0 up\n"
-            f"address add {address}/32 dev eth0\n"
-            f"route add {_LINK_LOCAL} dev eth0 scope link\n"
-            f"route add default via {_LINK_LOCAL} dev eth0\n"
-        )
+        for key, value in _WORKLOAD_SYSCTLS.items():
+            with suppress(FileNotFoundError):  # a kernel without IPv6
+                _write("/proc/sys/" + key.format(interface=interface), value)
+        with _back_here():
+            syscalls.setns(f"{NETNS}/{name}")
+            ip(
+                "link set lo up\n"
+                "link set eth0 up\n"
+                f"address add {address}/32 dev eth0\n"
+                f"route add {_LINK_LOCAL} dev eth0 scope link\n"
+                f"route add default via {_LINK_LOCAL} dev eth0\n"
+            )
     except BaseException:
-        pod.abandon()
-        remove({"netns": name, "interface": interface})
+        remove(request)
         raise
     return {"mtu": mtu}
 
 
 def remove(request: dict[str, Any]) -> dict[str, Any]:
     """Remove the veth and the namespace; what is gone already is fine."""
-    if (Path("/sys/class/net") / request["interface"]).exists() or (_CONF / request["interface"]).exists():
-        _ip_in_node(f"link delete {request['interface']}\n")
-    path = NETNS / request["netns"]
+    if os.access(f"{_CONF}/{request['interface']}", os.F_OK):
+        ip(f"link delete {request['interface']}\n")
+    path = f"{NETNS}/{request['netns']}"
     with suppress(OSError):
-        syscalls.detach(str(path))
+        syscalls.detach(path)
     with suppress(FileNotFoundError):
-        path.unlink()
+        os.unlink(path)  # noqa: PTH108
     return {}
 
 
-class _Inside:
-    """A process in the new namespace: it makes and names it, then becomes the pod's `ip -batch`."""
-
-    def __init__(self, name: str, sysctls: dict[str, str]) -> None:
-        NETNS.mkdir(parents=True, exist_ok=True)
-        commands, self._commands = os.pipe()
-        self._said, says = os.pipe()
-        self._pid = os.fork()
-        if self._pid == 0:
+def _make(name: str, sysctls: dict[str, str]) -> None:
+    """A new namespace with its name; settings that were inherited from the machine's go back to what a pod has."""
+    path = f"{NETNS}/{name}"
+    os.makedirs(NETNS, exist_ok=True)  # noqa: PTH103
+    with _back_here():
+        syscalls.unshare(syscalls.CLONE_NEWNET)
+        _write("/proc/sys/net/ipv4/ip_forward", "0")
+        for interface in os.listdir(_CONF):  # noqa: PTH208
+            for key in ("rp_filter", "send_redirects"):
+                _write(f"{_CONF}/{interface}/{key}", "0")
+        for key, value in sysctls.items():
+            if key == "net.ipv4.ping_group_range":
+                value = _existing_groups(value)
             try:
-                _enter_new(name, sysctls)
-                os.write(says, b"ready\n")
-                os.dup2(commands, 0)
-                os.dup2(says, 1)
-                os.dup2(says, 2)
-                _exec_ip()
-            except BaseException as error:
-                os.write(says, f"{error}\n".encode())
-            finally:
-                os._exit(1)
-        os.close(commands)
-        os.close(says)
-        first = os.read(self._said, 4096)
-        if first != b"ready\n":
-            text = first.decode(errors="replace").strip()
-            self._end()
-            raise SandboxFailed(f"network namespace {name}: {text}")
-
-    def ip(self, batch: str) -> None:
-        os.write(self._commands, batch.encode())
-        said, status = self._end()
-        if status:
-            raise SandboxFailed(f"ip in the pod: {said}")
-
-    def _end(self) -> tuple[str, int]:
-        if self._pid == 0:
-            return "", 0
-        os.close(self._commands)
-        said = _read_all(self._said)
-        os.close(self._said)
-        _, status = os.waitpid(self._pid, 0)
-        self._pid = 0
-        return said, status
-
-    def abandon(self) -> None:
-        """After a failure: it must not stay."""
-        if self._pid:
-            os.kill(self._pid, signal.SIGKILL)
-            self._end()
+                _write("/proc/sys/" + key.replace(".", "/"), value)
+            except OSError as error:
+                raise SandboxFailed(f"sysctl {key} = {value}: {error.strerror}") from None
+        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))
+        syscalls.mount(_OWN_NET, path, None, syscalls.MS_BIND)
 
 
-def _enter_new(name: str, sysctls: dict[str, str]) -> None:
-    syscalls.unshare(syscalls.CLONE_NEWNET)
-    # a new namespace inherits IPv4 settings from the machine's first one: back to what a pod has
-    (_SYSCTL / "net/ipv4/ip_forward").write_text("0", encoding="ascii")
-    for interface in _CONF.iterdir():
-        for key in ("rp_filter", "send_redirects"):
-            (interface / key).write_text("0", encoding="ascii")
-    for key, value in sysctls.items():
-        (_SYSCTL / key.replace(".", "/")).write_text(value, encoding="ascii")
-    path = NETNS / name
-    path.touch(mode=0o444)
-    syscalls.mount("/proc/self/ns/net", str(path), None, syscalls.MS_BIND)
+def _existing_groups(value: str) -> str:
+    """A range of groups, cut to those that exist: in a user namespace the kernel refuses a range that ends beyond."""
+    words = value.split()
+    if len(words) != 2 or not all(word.isdecimal() for word in words):
+        return value  # for the kernel to refuse
+    maps = [[int(word) for word in line.split()] for line in _read("/proc/self/gid_map").splitlines()]
+    last = max(first + count - 1 for first, _, count in maps)
+    return f"{words[0]} {min(int(words[1]), last)}"
 
 
-def _exec_ip() -> None:
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    os.execvp("ip", ["ip", "-batch", "-"])  # noqa: S606
+@contextmanager
+def _back_here() -> Iterator[None]:
+    """Come back to the network namespace that we are in, whatever happens."""
+    here = os.open(_OWN_NET, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield
+    finally:
+        syscalls.setns_fd(here, "the node's network")
+        os.close(here)
 
 
-def _ip_in_node(batch: str) -> None:
-    commands, feed = os.pipe()
-    said, says = os.pipe()
-    os.write(feed, batch.encode())  # far below a pipe's capacity
-    os.close(feed)
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.dup2(commands, 0)
-            os.dup2(says, 1)
-            os.dup2(says, 2)
-            _exec_ip()
-        finally:
-            os._exit(1)
-    os.close(commands)
-    os.close(says)
-    text = _read_all(said)
-    os.close(said)
-    _, status = os.waitpid(pid, 0)
-    if status:
-        raise SandboxFailed(f"ip on the node: {text}")
+def _read(path: str) -> str:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, 4096).decode()
+    finally:
+        os.close(fd)
 
 
-def _read_all(fd: int) -> str:
-    data = b""
-    while chunk := os.read(fd, 65536):
-        data += chunk
-    return data.decode(errors="replace").strip()
+def _write(path: str, value: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, value.encode())
+    finally:
+        os.close(fd)

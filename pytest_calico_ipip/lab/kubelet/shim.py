@@ -1,4 +1,4 @@
-"""The process that enters nodes and starts what runs in pods. `python -m pytest_calico_ipip.lab.kubelet.shim FD`.
+"""The process that enters nodes and starts what runs in pods. Its last argument is a descriptor: the lab's socket.
 
 One program, started once a lab. For each node it forks a copy of itself that lives in that node's namespaces, so that
 a pod or an `exec` costs forks of a small process and no further interpreter, and so that a pod's processes belong to
@@ -31,7 +31,7 @@ _NODE_NAMESPACES = ("net", "uts", "pid", "mnt")
 
 def main() -> None:
     """Wait for nodes to live in."""
-    control = socket.socket(fileno=int(sys.argv[1]))
+    control = socket.socket(fileno=int(sys.argv[-1]))
     control.set_inheritable(False)
     os.setsid()
     os.chdir("/")
@@ -78,6 +78,7 @@ class _Node:
         self._names: dict[int, str] = {}
         self._inits: set[str] = set()
         self._operations: dict[str, Callable[[dict[str, Any], list[int]], dict[str, Any]]] = {
+            "hello": lambda _request, _fds: {},
             "sandbox": lambda request, _fds: sandbox.create(request),
             "remove": lambda request, _fds: sandbox.remove(request),
             "start": self._start,
@@ -188,7 +189,3 @@ def _receive(link: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
     except ConnectionResetError:
         return None, []
     return (json.loads(data) if data else None), fds
-
-
-if __name__ == "__main__":
-    main()

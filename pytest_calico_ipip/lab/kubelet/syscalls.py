@@ -35,16 +35,21 @@ def setns(path: str) -> None:
     """Enter the namespace that a file of /proc/PID/ns, or a bind mount of one, names."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        _check(_libc.setns(fd, 0), f"setns {path}")
+        setns_fd(fd, path)
     finally:
         os.close(fd)
+
+
+def setns_fd(fd: int, what: str) -> None:
+    """Enter the namespace that a descriptor is open on; `what` is for the error."""
+    _check(_libc.setns(fd, 0), f"setns {what}")
 
 
 def setns_all(pid: int, kinds: tuple[str, ...]) -> None:
     """Enter several namespaces of a process; the files are opened first, since /proc changes on the way."""
     fds = [(kind, os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)) for kind in kinds]
     for kind, fd in fds:
-        _check(_libc.setns(fd, 0), f"setns {kind} of {pid}")
+        setns_fd(fd, f"{kind} of {pid}")
         os.close(fd)
 
 

@@ -13,6 +13,8 @@ from pytest_calico_ipip.model.nodestate import Link, NodeState
 from pytest_calico_ipip.model.world import World
 
 NodeCheck = Callable[[World, str], Judgement]
+ClusterCheck = Callable[[World], Judgement]
+CLUSTER = "cluster"  # the subject of what concerns no single node
 
 # what reads a file again where the evidence (made by hand) does not say
 _COMMANDS = {
@@ -82,8 +84,9 @@ class Case:
 
     def api(self, plural: str, name: str = "", namespace: str = "") -> Reading:
         """One of the API's lists, and the command that reads an object of it again."""
-        words = ["kubectl", "get", plural, *([name] if name else []), *(["-n", namespace] if namespace else [])]
-        return Reading(f"api/{plural}.json", " ".join([*words, "-o", "yaml"]))
+        kind = plural if plural in ("nodes", "pods") else f"{plural}.{self.datastore.group}"
+        words = ["kubectl", "get", kind, *([name] if name else []), *(["-n", namespace] if namespace else [])]
+        return Reading(f"api/{kind}.json", " ".join([*words, "-o", "yaml"]))
 
     def compare(self, what: str, expected: str, observed: str, reading: Reading | None, note: str = "") -> None:
         """Two texts that must be equal."""
@@ -135,7 +138,7 @@ class Case:
             missing=tuple(self._missing),
             not_applicable=self._not_applicable,
             notes=tuple(notes),
-            strict=bool(differences) and not should if differences or self._warnings else not should,
+            strict=not should and not (self._warnings and not differences),
         )
 
 
@@ -151,6 +154,21 @@ def node_check(requirement: str, *, should: bool = False) -> Callable[[Callable[
             except Missing as missing:
                 case.lack(missing.absent)
             return case.judgement(should)
+
+        return check
+
+    return decorate
+
+
+def cluster_check(requirement: str, *, should: bool = False) -> Callable[[Callable[[Case], None]], ClusterCheck]:
+    """As `node_check`, for a requirement on the cluster as a whole: its subject is "cluster"."""
+
+    def decorate(body: Callable[[Case], None]) -> ClusterCheck:
+        of_a_node = node_check(requirement, should=should)(body)
+
+        @wraps(body)
+        def check(world: World) -> Judgement:
+            return of_a_node(world, CLUSTER)
 
         return check
 

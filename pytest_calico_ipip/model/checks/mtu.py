@@ -1,12 +1,12 @@
-"""MTU-1 and MTU-2: the tunnel's MTU and the pods'. (MTU-3 belongs here too.)"""
+"""MTU-1 to MTU-3: the tunnel's MTU and the pods'."""
 
 from __future__ import annotations
 
 import re
 
 from pytest_calico_ipip.model.absent import Absent, Missing
-from pytest_calico_ipip.model.checks.case import Case, node_check
-from pytest_calico_ipip.model.checks.pairing import POD_DEVICE, Pairing, pairings
+from pytest_calico_ipip.model.checks.case import Case, cluster_check, node_check
+from pytest_calico_ipip.model.checks.pairing import POD_DEVICE, Pairing, pair, pairings
 from pytest_calico_ipip.model.checks.tunnel import tunnel_device
 from pytest_calico_ipip.model.expected import TUNNEL_DEVICE, underlay
 from pytest_calico_ipip.model.expected.mtu import IPIP_OVERHEAD, host_mtu, pod_mtu, tunnel_mtu
@@ -114,3 +114,25 @@ def _rule(case: Case, pairing: Pairing, wanted: int, limit: int) -> None:
         case.warn(what, str(wanted), str(link.mtu), reading, note)
     else:
         case.hold()
+
+
+@cluster_check("MTU-3", should=True)
+def alike(case: Case) -> None:
+    """Pods have the same MTU on all nodes."""
+    case.datastore.need("pods")
+    found: dict[int, list[str]] = {}
+    for name in case.world.selected:
+        if name in case.world.expected and name in case.world.nodes:
+            for local in case.world.expected[name].pods:
+                link = pair(case.world.nodes[name], local).link
+                if link is not None:
+                    found.setdefault(link.mtu, []).append(name)
+    if not found:
+        case.not_applicable("there is no live pod with an address in an IPIP pool")
+        return
+    usual = max(found, key=lambda mtu: (len(found[mtu]), mtu))
+    case.hold(sum(map(len, found.values())))
+    for mtu, names in found.items():
+        if mtu != usual:
+            where = ", ".join(dict.fromkeys(names))
+            case.warn(f"pod MTU on {where}", f"{usual}, as on most nodes", str(mtu), None)

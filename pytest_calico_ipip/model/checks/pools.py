@@ -1,9 +1,10 @@
-"""POOL-1: the pool that a pod's address comes from. (POOL-2 to POOL-4 belong here too.)"""
+"""POOL-1 to POOL-3: the pools, and what IPAM made of them. (POOL-4, the owner of the routes, is in owner.py.)"""
 
 from __future__ import annotations
 
 from pytest_calico_ipip.model.absent import Absent
-from pytest_calico_ipip.model.checks.case import Case, node_check
+from pytest_calico_ipip.model.checks.case import Case, cluster_check, node_check
+from pytest_calico_ipip.model.datastore import Block
 
 
 @node_check("POOL-1")
@@ -27,3 +28,53 @@ def ipip_pool(case: Case) -> None:
             what, "ipipMode Always or CrossSubnet", "ipipMode Always or CrossSubnet" if pool.ipip else mode, reading
         )
         case.compare(what, "vxlanMode Never", f"vxlanMode {pool.vxlan_mode}", reading)
+
+
+@cluster_check("POOL-2")
+def apart(case: Case) -> None:
+    """Pools do not overlap; every block lies in one pool and has that pool's size; blocks do not overlap."""
+    datastore = case.datastore
+    datastore.need("ippools", "ipamblocks")
+    pools = sorted(datastore.pools, key=lambda pool: (pool.cidr.network_address, pool.cidr.prefixlen))
+    # in this order, networks that overlap include two that follow each other
+    for one, other in zip(pools, pools[1:]):
+        overlap = f"{other.cidr} of {other.name}" if one.cidr.overlaps(other.cidr) else "none"
+        case.compare(f"pool that overlaps {one.name} ({one.cidr})", "none", overlap, case.api("ippools", other.name))
+    blocks = sorted(
+        (block.cidr for block in datastore.blocks if not block.deleted),
+        key=lambda cidr: (cidr.network_address, cidr.prefixlen),
+    )
+    for cidr, following in zip(blocks, blocks[1:]):
+        overlap = str(following) if cidr.overlaps(following) else "none"
+        case.compare(f"block that overlaps {cidr}", "none", overlap, case.api("ipamblocks"))
+    for cidr in blocks:
+        holding = [pool for pool in pools if cidr.subnet_of(pool.cidr)]
+        wanted = f"in one pool, a /{holding[0].block_size}" if holding else "in one pool"
+        observed = f"in {len(holding)} pools, a /{cidr.prefixlen}".replace("in 1 pools", "in one pool")
+        case.compare(f"block {cidr}", wanted, observed, case.api("ipamblocks"))
+    case.hold()
+
+
+@cluster_check("POOL-3")
+def affine(case: Case) -> None:
+    """Every block of an IPIP pool with a host has exactly one live, confirmed affinity; its host is a node."""
+    datastore = case.datastore
+    datastore.need("ippools", "ipamblocks", "blockaffinities")
+    for block in datastore.blocks:
+        pool = datastore.pool_of(block.cidr.network_address)
+        if block.deleted or pool is None or not pool.ipip:
+            continue
+        if block.host is not None:
+            _one_affinity(case, block, block.host)
+        elif block.affinity or block.allocations:
+            case.note(f"block {block.cidr}: affinity {block.affinity or 'none'}, {len(block.allocations)} allocations")
+    case.hold()
+
+
+def _one_affinity(case: Case, block: Block, host: str) -> None:
+    reading = case.api("blockaffinities")
+    live = [one for one in case.datastore.affinities if one.cidr == block.cidr and not one.deleted]
+    observed = ", ".join(sorted(f"{one.state} of {one.node}" for one in live)) or "none"
+    case.compare(f"affinities of block {block.cidr}", f"confirmed of {host}", observed, reading)
+    known = "a node of the cluster" if host in case.datastore.nodes else "no node of the cluster"
+    case.compare(f"host {host} of block {block.cidr}", "a node of the cluster", known, case.api("ipamblocks"))

@@ -6,7 +6,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import aiohttp
 import pytest
@@ -17,7 +17,8 @@ from .conftest import LabApi
 from .test_server import Http, _pem
 
 V4, V5 = "v4.channel.k8s.io", "v5.channel.k8s.io"
-Socket = aiohttp.ClientWebSocketResponse
+if TYPE_CHECKING:
+    Socket = aiohttp.ClientWebSocketResponse[Literal[True]]
 
 
 class Exec:
@@ -51,7 +52,7 @@ class Exec:
                 ) as socket,
             ):
                 assert socket.protocol == protocol
-                return await asyncio.wait_for((story or everything)(socket), 10)
+                return await asyncio.wait_for((story or everything)(cast("Socket", socket)), 10)
 
         return asyncio.run(run())
 

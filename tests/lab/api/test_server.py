@@ -327,6 +327,7 @@ def test_logs_come_as_they_were_asked_for(call: Http, namespace: str) -> None:
     assert time_and_text[4] == "-" and time_and_text.endswith("Z three\n")  # noqa: PT018
     assert call("GET", f"{base}/a/log?previous=true")[0] == 400
     assert call("GET", f"{base}/a/log?tailLines=-1")[0] == 422
+    assert call("GET", f"{base}/a/log?sinceSeconds=5")[0] == 400
 
 
 def test_logs_that_are_not_there_are_refused(call: Http, namespace: str) -> None:

@@ -308,7 +308,7 @@ def test_a_version_that_is_forgotten_is_gone(store: Store, monkeypatch: pytest.M
 
 def test_a_watcher_that_does_not_read_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its backlog is bounded; the last thing it reads is an error."""
-    monkeypatch.setattr("pytest_calico_ipip.lab.api.store.BACKLOG", 3)
+    monkeypatch.setattr("pytest_calico_ipip.lab.api.watches.BACKLOG", 3)
 
     async def story() -> list[str]:
         store = Store()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytest_calico_ipip.lab.api import ages, tables
+from pytest_calico_ipip.lab.api import ages, columns, tables
 from pytest_calico_ipip.lab.api.resources import RESOURCES
 from pytest_calico_ipip.lab.api.store import Store
 
@@ -56,9 +56,9 @@ def test_the_status_of_a_pod_is_what_its_containers_do(store: Store, state: dict
     pod = store.create("pods", fakes.pod("a"))
     pod["status"] = fakes.running(pod)
     pod["status"]["containerStatuses"][0] |= {"state": state, "ready": "running" in state}
-    assert tables.pod_status(pod) == shown
+    assert columns.pod_status(pod) == shown
     pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-    assert tables.pod_status(pod) == "Terminating"
+    assert columns.pod_status(pod) == "Terminating"
 
 
 def test_pods_have_the_columns_that_people_know(store: Store) -> None:

@@ -1,0 +1,114 @@
+"""ROUTE-4: inside IPIP pools, no route that the datastore does not explain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Network
+
+from pytest_calico_ipip.model.absent import present
+from pytest_calico_ipip.model.checks.case import Case, node_check
+from pytest_calico_ipip.model.checks.matching import (
+    ROUTES,
+    as_typed,
+    matches,
+    nic_name,
+    one_or_a_leftover,
+    settled,
+    side_by_side,
+    whose,
+)
+from pytest_calico_ipip.model.datastore import Pool
+from pytest_calico_ipip.model.expected import ExpectedRoute
+from pytest_calico_ipip.model.nodestate import Route, Rule
+
+_RULES = "ip-rule.json"
+_WIREGUARD = "wireguard.cali"
+_USUAL_TABLES = ("local", "main", "default")  # every kernel consults them; others by a rule that somebody made
+_MAIN_PRIORITY = 32766
+
+
+@node_check("ROUTE-4")
+def unexplained(case: Case) -> None:
+    """Inside IPIP pools the node has no IPv4 route that the datastore does not explain, in no table that counts."""
+    datastore = case.datastore
+    datastore.need("ippools", "ipamblocks", "pods")
+    rules = present(case.state.rules)
+    case.whole(_RULES, "the other rules")
+    routes = present(case.state.routes)
+    case.whole(ROUTES, "the other routes")
+    pools = [pool for pool in datastore.pools if pool.ipip and _for_pods(pool)]
+    if not pools:
+        case.not_applicable("there is no IPIP pool for workloads or tunnels")
+        return
+    explained: dict[IPv4Network, list[ExpectedRoute]] = {}
+    for expected in case.expected.routes:
+        explained.setdefault(expected.destination, []).append(expected)
+    nic = nic_name(case, case.expected.routes)
+    consulted = {rule.table for rule in rules} | {"local"}
+    inside = [r for r in routes if r.table in consulted and any(r.destination.subnet_of(p.cidr) for p in pools)]
+    seen: dict[tuple[IPv4Network, str], list[Route]] = {}
+    case.hold()
+    for route in inside:
+        if not settled(case, route.destination) or _wireguard(case, route):
+            continue
+        known = explained.get(route.destination, [])
+        before = seen.setdefault((route.destination, route.table), [])
+        fitting = any(matches(expected, route, nic) for expected in known)
+        if fitting and (not before or _together(case, [*before, route])):
+            case.hold()
+        else:
+            _foreign(case, route, known, fitting, nic)
+        before.append(route)
+    for sentence, rule in _diverting(rules, routes, pools):
+        case.differ(
+            f"{case.node} {sentence}", "no rule that takes an IPIP pool elsewhere", rule.text, case.reading(_RULES)
+        )
+
+
+def _for_pods(pool: Pool) -> bool:
+    return not pool.allowed_uses or bool({"Workload", "Tunnel"} & set(pool.allowed_uses))
+
+
+def _wireguard(case: Case, route: Route) -> bool:
+    return case.expected.node.configuration.wireguard and [h.device for h in route.next_hops] == [_WIREGUARD]
+
+
+def _together(case: Case, routes: list[Route]) -> bool:
+    """Whether several routes for one destination may stand beside each other for a while."""
+    if routes[0].type == "local":
+        return False
+    if routes[0].scope == "link":
+        return side_by_side(case, routes)
+    return one_or_a_leftover(case, routes)
+
+
+def _foreign(case: Case, route: Route, known: Sequence[ExpectedRoute], twice: bool, nic: str) -> None:
+    wanted = " or ".join(dict.fromkeys(as_typed(one, nic) for one in known)) or "no route"
+    note = "a second route for this destination" if twice else whose(case, route)
+    case.differ(f"{case.node} route to {route.destination}", wanted, route.text, case.reading(ROUTES), note)
+
+
+def _diverting(rules: Sequence[Rule], routes: Sequence[Route], pools: Sequence[Pool]) -> Iterable[tuple[str, Rule]]:
+    """Rules that come before the main table and, unconditionally, take packets between pods elsewhere."""
+    main = min(
+        (rule.priority for rule in rules if rule.table == "main" and not rule.conditions), default=_MAIN_PRIORITY
+    )
+    for rule in rules:
+        if rule.priority >= main or rule.conditions or rule.table in _USUAL_TABLES:
+            continue
+        if not any(_may_meet(rule.source, p.cidr) and _may_meet(rule.destination, p.cidr) for p in pools):
+            continue
+        # a route inside a pool is judged by itself; here only what covers a pool and more
+        wide = [r for r in routes if r.table == rule.table and any(_covers(r.destination, p.cidr) for p in pools)]
+        if rule.action:
+            yield "policy rule", rule
+        elif wide:
+            yield f"policy rule to table {rule.table}, whose {wide[0].text} covers an IPIP pool", rule
+
+
+def _may_meet(selector: IPv4Network | None, pool: IPv4Network) -> bool:
+    return selector is None or selector.overlaps(pool)
+
+
+def _covers(destination: IPv4Network, pool: IPv4Network) -> bool:
+    return destination != pool and pool.subnet_of(destination)

@@ -1,0 +1,70 @@
+"""Runs the suite as a user does, in a lab or over evidence, and reads its verdict out of the JUnit report."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).resolve().parents[2]
+PREFIX = "virtnest-rook-ceph-"
+# What a lab run may take, many times over: a wait with no bound would hang the build instead of failing it.
+TIMEOUT = 240.0
+
+# requirement → the subjects for which it ended so: "2" is virtnest-rook-ceph-2, "1:2" the pair from 1 to 2
+Subjects = dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One run of the suite: its exit status, and which requirements ended how, for whom."""
+
+    status: int
+    output: str
+    outcomes: dict[str, Subjects]  # "failed", "error", "warning", "holds", "not in this evidence" … → subjects
+
+    def of(self, outcome: str) -> Subjects:
+        """The subjects of every requirement that ended so."""
+        return self.outcomes.get(outcome, {})
+
+
+def in_lab(work: Path, *lab: str, pytest: Sequence[str] = ()) -> Verdict:
+    """`calico-ipip-lab run LAB… -- pytest conformance/ PYTEST…`, evidence kept in work/evidence."""
+    work.mkdir(parents=True, exist_ok=True)
+    run = [sys.executable, "-m", "pytest_calico_ipip.lab", "run", "--writable", str(work), *lab, "--"]
+    return _suite(work / "live.xml", run, ["--ipip-evidence", str(work / "evidence"), *pytest])
+
+
+def on_evidence(work: Path, evidence: Path) -> Verdict:
+    """`pytest --ipip-replay EVIDENCE conformance/`."""
+    return _suite(work / "replay.xml", [], ["--ipip-replay", str(evidence)])
+
+
+def _suite(report: Path, before: Sequence[str], arguments: Sequence[str]) -> Verdict:
+    # no source of the outer shell may leak in; a second pytest below an xdist worker is a run of its own
+    keep = {k: v for k, v in os.environ.items() if k != "KUBECONFIG" and not k.startswith(("PYTEST_", "IPIP_"))}
+    suite = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "conformance/", f"--junitxml={report}", *arguments]
+    done = subprocess.run(
+        [*before, *suite], cwd=ROOT, env=keep, capture_output=True, text=True, timeout=TIMEOUT, check=False
+    )
+    output = done.stdout + done.stderr
+    if not report.exists():
+        raise AssertionError(f"no JUnit report from a run that ended with {done.returncode}:\n{output[-4000:]}")
+    return Verdict(done.returncode, output, _outcomes(report))
+
+
+def _outcomes(report: Path) -> dict[str, Subjects]:
+    found: dict[str, dict[str, set[str]]] = {}
+    for case in ElementTree.parse(report).getroot().iter("testcase"):
+        properties = {item.get("name", ""): item.get("value", "") for item in case.iter("property")}
+        subject = (properties.get("node") or properties.get("pair") or "cluster").replace(PREFIX, "")
+        of_outcome = found.setdefault(properties.get("outcome", "none"), {})
+        of_outcome.setdefault(properties.get("requirement", case.get("name", "")), set()).add(subject)
+    return {
+        outcome: {requirement: tuple(sorted(subjects)) for requirement, subjects in sorted(of_outcome.items())}
+        for outcome, of_outcome in found.items()
+    }
