@@ -83,7 +83,7 @@ def _attach(
         if judgement is None:
             return  # somebody's own test, without a requirement
         about["requirement"] = judgement.requirement
-    about["live"] = item.stash.get(WORLD_IS_LIVE, session.settings(item.config).replay is None)
+    about["live"] = item.stash.get(WORLD_IS_LIVE, session.live(item.config))
     record = _record(report, judgement, error, about)
     setattr(report, ATTRIBUTE, record.to_plain())
     outcome = ("outcome", record.outcome)

@@ -97,6 +97,7 @@ def world(pytestconfig: pytest.Config, ipip_settings: Settings, nodes: tuple[str
                 root = temporary = Path(tempfile.mkdtemp(prefix="calico-ipip-"))
             root.mkdir(parents=True, exist_ok=True)
             _observe(pytestconfig, ipip_settings, nodes, root)
+            pytestconfig.stash[session.PROBLEMS] = session.recorded_problems(root)
             session.progress(pytestconfig)("Judging the evidence")
         yield replace(load(root), selected=nodes)
     finally:

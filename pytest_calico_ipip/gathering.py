@@ -63,4 +63,6 @@ class Gathering:
             settings = session.settings(self.config)
         except IpipError:
             return Kept(None)
-        return Kept(settings.evidence or settings.replay, replayed=settings.replay is not None)
+        if settings.replay is not None:
+            return Kept(settings.replay, replayed=True, problems=session.recorded_problems(settings.replay))
+        return Kept(settings.evidence, problems=self.config.stash.get(session.PROBLEMS, ()))

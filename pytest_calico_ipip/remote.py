@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import shlex
-import subprocess
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,16 +19,21 @@ MARK = b"=== calico-ipip answer ===\n"
 
 # `run FILE COMMAND…` keeps what a command prints, its stderr beside it, and its exit status in `status`.
 # `finish` sends everything; it also does so when `timeout` ends the script, so that the part that is there arrives.
-PRELUDE = r"""
+RUN = r"""
+run() { _f=$1; shift; "$@" >"$_f" 2>"$_f.stderr"; _s=$?; echo "$_s $_f" >>status; return $_s; }
+"""
+PRELUDE = (
+    r"""
 umask 077
 LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"; export LC_ALL PATH
 d=$(mktemp -d "${TMPDIR:-/tmp}/calico-ipip.XXXXXX") || exit 96
 trap 'rm -rf "$d"' EXIT
 cd "$d" || exit 96
-run() { _f=$1; shift; "$@" >"$_f" 2>"$_f.stderr"; _s=$?; echo "$_s $_f" >>status; return $_s; }
 finish() { trap '' HUP INT TERM; cd "$d" && tar cf - .; exit "$1"; }
 trap 'finish 124' HUP INT TERM
 """
+    + RUN
+)
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,12 @@ class Remote(Protocol):
     def run(self, command: str, timeout: float) -> Answer:
         """Run a command line to its end; after `timeout` seconds the connection is cut and the answer is a 255."""
 
-    def open(self, command: str) -> subprocess.Popen[bytes]:
-        """Start a command line whose stdin, stdout and stderr are pipes of ours."""
+    def ask(self, script: str, timeout: float) -> Answer:
+        """Feed `script` to the one shell that lives as long as the connection, and read what it prints.
+
+        Its variables, traps and background processes last until the next piece: that is what it is for. A piece that
+        ends the shell, or does not come to its end in time, is answered with a 255, and so is everything after it.
+        """
 
     def wrap(self, script: str, seconds: float) -> str:
         """The command line that runs `script` as root and ends it after `seconds`."""
@@ -88,6 +96,11 @@ def unpack(answer: bytes) -> Unpacked:
     _, found, stream = answer.partition(MARK)
     if not found:
         return Unpacked(problem="the script did not start")
+    return untar(stream)
+
+
+def untar(stream: bytes) -> Unpacked:
+    """The files of a tar stream, as far as it is whole; `status` among them has the exit statuses."""
     if not stream:
         return Unpacked(problem="the script sent nothing: is tar there, and room in /tmp?")
     files: dict[str, bytes] = {}

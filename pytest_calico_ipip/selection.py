@@ -65,7 +65,7 @@ def read(settings: Settings, progress: Callable[[str], None]) -> Subjects:
         else:
             from pytest_calico_ipip.cluster.nodes import list_nodes  # loads the Kubernetes client
 
-            progress(f"reading the nodes of context {settings.context} at {settings.server}")
+            progress(f"Reading the nodes of context {settings.context} at {settings.server}")
             nodes = list_nodes(settings)
         if not nodes:
             raise SetupProblem(

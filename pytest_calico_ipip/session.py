@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from pytest_calico_ipip.settings import Settings
 
 SETTINGS = pytest.StashKey[Settings]()
 SUBJECTS = pytest.StashKey[Subjects]()
+PROBLEMS = pytest.StashKey[tuple[str, ...]]()  # what the observers met, as run.json has it
 
 PACKAGE = Path(__file__).resolve().parent
 SUITES = (PACKAGE / "conformance", PACKAGE.parent / "conformance")  # in a wheel, and in a checkout
@@ -25,8 +27,22 @@ SUITES = (PACKAGE / "conformance", PACKAGE.parent / "conformance")  # in a wheel
 def settings(config: pytest.Config) -> Settings:
     """The settings; raises UsageProblem each time where they are wrong."""
     if SETTINGS not in config.stash:
-        config.stash[SETTINGS] = options.settings(options.Given.read(config))
+        decided = options.settings(options.Given.read(config))
+        if decided.replay is None and parallel(config):
+            raise UsageProblem(
+                "a live run is one observation of the whole cluster, and cannot be shared out by pytest-xdist",
+                "leave -n out (the run is parallel inside); a replay may be shared out",
+            )
+        config.stash[SETTINGS] = decided
     return config.stash[SETTINGS]
+
+
+def live(config: pytest.Config) -> bool:
+    """Whether this is a run on a cluster, as far as the settings say."""
+    try:
+        return settings(config).replay is None
+    except UsageProblem:
+        return True  # nothing will be asserted, and that is not in order
 
 
 def subjects(config: pytest.Config) -> Subjects:
@@ -46,6 +62,15 @@ def _subjects(config: pytest.Config) -> Subjects:
         return selection.read(settings(config), progress(config))
     except IpipError as problem:
         return Subjects(problem=problem)
+
+
+def recorded_problems(root: Path) -> tuple[str, ...]:
+    """What the observers of this evidence met, each a sentence; nothing where they wrote no run.json."""
+    try:
+        problems = json.loads((root / "run.json").read_bytes()).get("problems", [])
+    except (OSError, ValueError, AttributeError):
+        return ()  # evidence made by hand; what is wrong inside it is the judges' to say
+    return tuple(problem for problem in problems if isinstance(problem, str)) if isinstance(problems, list) else ()
 
 
 def only_listing(config: pytest.Config) -> bool:
@@ -76,12 +101,7 @@ def _names_suite(config: pytest.Config, argument: str) -> bool:
 def refuse(config: pytest.Config) -> None:
     """Raise pytest's UsageError (exit status 4) for what is wrong before any contact with a cluster."""
     try:
-        decided = settings(config)
-        if decided.replay is None and parallel(config):
-            raise UsageProblem(
-                "a live run is one observation of the whole cluster, and cannot be shared out by pytest-xdist",
-                "leave -n out (the run is parallel inside); a replay may be shared out",
-            )
+        settings(config)
     except UsageProblem as problem:
         raise pytest.UsageError(str(problem)) from None
 

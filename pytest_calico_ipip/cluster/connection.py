@@ -1,16 +1,15 @@
-"""The connection to the API server: the official client's kubeconfig, credentials and TLS; raw bytes in and out."""
+"""The connection to the API server: raw bytes in and out, so that evidence is what the server said."""
 
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
+from pytest_calico_ipip.cluster.access import Access, access
 from pytest_calico_ipip.cluster.problems import refused, unreachable
 from pytest_calico_ipip.errors import SetupProblem
-from pytest_calico_ipip.remote import one_line
 from pytest_calico_ipip.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,38 +23,24 @@ LIMIT = 512 * 1024 * 1024  # bytes of one answer
 class Api:
     """One API server. Thread-safe; every call is bounded in time and size and raises `SetupProblem`."""
 
-    def __init__(self, configuration: Any, pool: urllib3.PoolManager) -> None:
-        self.configuration = configuration
-        self.server: str = configuration.host.rstrip("/")
-        self._pool = pool
-        self._credentials = threading.Lock()
+    def __init__(self, access: Access) -> None:
+        import urllib3
+
+        self.access = access
+        self.server = access.server
+        options: dict[str, Any] = {"maxsize": 16, "ssl_context": access.tls}
+        if access.server_name:
+            options["server_hostname"] = access.server_name
+        self._pool: urllib3.PoolManager
+        if access.proxy and not _bypasses(access):
+            self._pool = urllib3.ProxyManager(access.proxy, **options)
+        else:
+            self._pool = urllib3.PoolManager(**options)
 
     @classmethod
     def connect(cls, settings: Settings) -> Api:
-        """Read the kubeconfig; nothing is sent yet, unless a credential plugin of the kubeconfig does."""
-        if settings.kubeconfig is None:
-            raise SetupProblem("No kubeconfig was given", "Name one with --kubeconfig FILE.")
-        from kubernetes import client, config
-
-        configuration = client.Configuration()
-        try:
-            config.load_kube_config(  # type: ignore[no-untyped-call,unused-ignore]
-                config_file=str(settings.kubeconfig),
-                context=settings.context,
-                client_configuration=configuration,
-                persist_config=False,
-            )
-        except config.ConfigException as error:
-            raise SetupProblem(
-                f"{settings.kubeconfig} cannot be used: {one_line(str(error))}",
-                "Check it with `kubectl --kubeconfig FILE get nodes`; a context is chosen with --ipip-context.",
-            ) from error
-        except (OSError, ValueError) as error:
-            raise SetupProblem(
-                f"{settings.kubeconfig} cannot be read: {one_line(str(error))}", "Name a kubeconfig that you may read."
-            ) from error
-        configuration.connection_pool_maxsize = 16
-        return cls(configuration, client.ApiClient(configuration).rest_client.pool_manager)
+        """As the kubeconfig of the settings says; nothing is sent yet."""
+        return cls(access(settings))
 
     def close(self) -> None:
         """Close the kept connections."""
@@ -97,12 +82,6 @@ class Api:
         finally:
             response.close()
 
-    def authorization(self) -> str | None:
-        """The value of the Authorization header (it may be refreshed by a credential plugin: one at a time)."""
-        with self._credentials:
-            token = self.configuration.auth_settings().get("BearerToken")
-        return token["value"] if token else None
-
     def _request(self, method: str, path: str, query: Mapping[str, str] | None, body: bytes | None = None) -> bytes:
         import urllib3
 
@@ -131,7 +110,7 @@ class Api:
         headers = {"Accept": "application/json", "User-Agent": "pytest-calico-ipip"}
         if body is not None:
             headers["Content-Type"] = "application/json"
-        if authorization := self.authorization():
+        if authorization := self.access.authorization():
             headers["Authorization"] = authorization
         url = self.server + path + ("?" + urlencode(query) if query else "")
         # a broken kept connection is worth one more try; a server that does not answer is not
@@ -156,3 +135,10 @@ def _items(body: bytes) -> list[dict[str, Any]]:
     """The items of a list as the API server wrote it; `items: null` is an empty list."""
     data = json.loads(body)
     return [item for item in data.get("items") or [] if isinstance(item, dict)] if isinstance(data, dict) else []
+
+
+def _bypasses(access: Access) -> bool:
+    """Whether no_proxy names this server, by its host's name or its end."""
+    host = urlsplit(access.server).hostname or ""
+    names = [name.strip().lstrip(".") for name in (access.no_proxy or "").split(",")]
+    return any(name and (name == "*" or host == name or host.endswith(f".{name}")) for name in names)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from pytest_calico_ipip.cluster.connection import CONNECT_SECONDS, Api
 from pytest_calico_ipip.remote import one_line
@@ -83,33 +83,20 @@ def _ended(output: dict[int, bytearray]) -> Executed:
 
 def _options(api: Api) -> dict[str, Any]:
     """TLS, credentials and proxy as the kubeconfig has them."""
-    import ssl
-
-    configuration = api.configuration
-    tls: dict[str, Any] = {"cert_reqs": ssl.CERT_REQUIRED if configuration.verify_ssl else ssl.CERT_NONE}
-    if configuration.verify_ssl and configuration.ssl_ca_cert:
-        tls["ca_certs"] = configuration.ssl_ca_cert
-    if not configuration.verify_ssl or configuration.assert_hostname is False:
-        tls["check_hostname"] = False
-    if configuration.cert_file:
-        tls["certfile"] = configuration.cert_file
-    if configuration.key_file:
-        tls["keyfile"] = configuration.key_file
-    if getattr(configuration, "tls_server_name", None):
-        tls["server_hostname"] = configuration.tls_server_name
-    authorization = api.authorization()
+    access = api.access
+    authorization = access.authorization()
+    tls: dict[str, Any] = {"context": access.tls, "check_hostname": access.tls.check_hostname}
+    if access.server_name:
+        tls["server_hostname"] = access.server_name
     options: dict[str, Any] = {
         "sslopt": tls,
         "header": [f"Authorization: {authorization}"] if authorization else [],
         "subprotocols": ["v5.channel.k8s.io", "v4.channel.k8s.io"],
+        "http_no_proxy": (access.no_proxy or "").split(",") if access.proxy else ["*"],
     }
-    if configuration.proxy:
-        from urllib.parse import urlsplit
-
-        proxy = urlsplit(configuration.proxy)
+    if access.proxy:
+        proxy = urlsplit(access.proxy)
         options.update(http_proxy_host=proxy.hostname, http_proxy_port=proxy.port, proxy_type=proxy.scheme)
-        if configuration.no_proxy:
-            options["http_no_proxy"] = configuration.no_proxy.split(",")
     return options
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from typing import TypeVar
 
 from pytest_calico_ipip.evidence import Evidence
@@ -53,7 +54,7 @@ def read_datastore(
         affinities=(*reading.all(affinities, objects.affinity), *more_affinities),
         unreadable=tuple(reading.unreadable),
         notes=(*reading.notes, *_environment_note(sources)),
-        unsettled=_unsettled(pods, pools, blocks, affinities),
+        unsettled=_unsettled(pods, blocks, pools, affinities),
         group=pools.group,
         absent=reading.absent,
     )
@@ -132,12 +133,23 @@ def _environment_note(sources: Sources) -> tuple[str, ...]:
     return ("no calico-node DaemonSet in this evidence: calico-node's environment is taken as empty",)
 
 
-def _unsettled(pods: Listed, *with_cidr: Listed) -> tuple[IPv4Network, ...]:
-    """The addresses of everything that changed between the two readings."""
-    found = [network(mapping(item.get("spec")).get("cidr")) for listed in with_cidr for item in listed.changed]
-    for item in pods.changed:
-        found.append(network(mapping(item.get("status")).get("podIP")))
+def _unsettled(pods: Listed, blocks: Listed, *with_cidr: Listed) -> tuple[IPv4Network, ...]:
+    """The addresses of everything that changed between the two readings, addresses given or taken back included."""
+    listed = (blocks, *with_cidr)
+    found = [network(mapping(item.get("spec")).get("cidr")) for one in listed for item in one.changed]
+    found += [network(mapping(item.get("status")).get("podIP")) for item in pods.changed]
+    found += map(IPv4Network, _given(blocks.items) ^ _given(blocks.after))
     return tuple(dict.fromkeys(one for one in found if one is not None))
+
+
+def _given(blocks: Iterable[Item]) -> set[IPv4Address]:
+    """The addresses that IPAM has given away."""
+    found = set()
+    for item in blocks:
+        with contextlib.suppress(objects.Unreadable):
+            block = objects.block(item)
+            found |= {one.address for one in block.allocations} if block is not None else set()
+    return found
 
 
 def read_run(evidence: Evidence) -> dict[str, object]:

@@ -59,9 +59,11 @@ def route(row: Row) -> Route | None:
     if destination is None or _version_six(row):
         return None
     kind = text(row.get("type")) or "unicast"
-    hops = [_next_hop(mapping(hop)) for hop in sequence(row.get("nexthops"))]
+    # made by hand from `route -n`, a row says nothing but destination, gateway and device
+    full = any(key in row for key in ("type", "table", "protocol"))
+    hops = [_next_hop(mapping(hop), full) for hop in sequence(row.get("nexthops"))]
     if not hops and ("dev" in row or "gateway" in row or "via" in row):
-        hops = [_next_hop(row)]
+        hops = [_next_hop(row, full)]
     metrics = mapping(next(iter(sequence(row.get("metrics"))), None))
     found = Route(
         type=kind,
@@ -81,13 +83,13 @@ def _version_six(row: Row) -> bool:
     return "pref" in row or any(":" in text(row.get(key)) for key in ("gateway", "prefsrc", "src", "from"))
 
 
-def _next_hop(row: Row) -> NextHop:
+def _next_hop(row: Row, full: bool) -> NextHop:
     flags = [text(flag) for flag in sequence(row.get("flags"))]
     via = mapping(row.get("via"))
     gateway = address(row.get("gateway")) or address(via.get("host"))
     if via and gateway is None:
         flags.append(f"via {text(via.get('host'))}")  # IPv4 by way of an IPv6 router
-    return NextHop(gateway, text(row.get("dev")), tuple(flags), "flags" in row)
+    return NextHop(gateway, text(row.get("dev")), tuple(flags), full or bool(flags))
 
 
 def _name(value: object) -> str:

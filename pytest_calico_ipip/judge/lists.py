@@ -24,6 +24,7 @@ class Listed:
     absent: Absent | None = None  # why there are none, or why these are not all
     changed: tuple[Item, ...] = ()  # either version of what was not identical in both readings
     group: str = ""  # Calico's own only
+    after: tuple[Item, ...] = ()  # the second reading; the first where there was none
 
 
 @dataclass
@@ -67,7 +68,7 @@ class Lists:
             if item is not None
         ]
         kept = tuple(item for item in items if not any(item is other for other in changed))
-        return Listed(plural, kept, absent, tuple(changed))
+        return Listed(plural, kept, absent, tuple(changed), after=after[0])
 
     def _items(self, file: str, *, after: bool) -> tuple[tuple[Item, ...], bool] | Absent:
         path = self.evidence.api(file, after=after)

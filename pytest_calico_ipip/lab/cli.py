@@ -6,13 +6,16 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Sequence
+from types import FrameType
 
 from . import kernel
 from .errors import LabError, LabUsageError
 from .kernel.job import Job
+from .kernel.namespaces import FORWARDED
 from .kernel.paths import STATE, windows
 from .kernel.rundir import RunDirectory
 from .spec import Hook, LabSpec
@@ -92,8 +95,37 @@ def _add_lab_options(parser: argparse.ArgumentParser) -> None:
     add("--writable", action="append", default=[], metavar="PATH", help="let the lab write there too; repeatable")
 
 
+class _Interrupted(BaseException):
+    """A signal came before a kernel ran, or after it had ended."""
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    raise _Interrupted(number)
+
+
 def _run(options: argparse.Namespace, command: list[str] | None) -> int:
     started = time.time()
+    _open_standard_streams()
+    before = {number: signal.signal(number, _interrupt) for number in FORWARDED}
+    try:
+        return _run_from(started, options, command)
+    except _Interrupted as interrupted:
+        return 128 + int(interrupted.args[0])
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _open_standard_streams() -> None:
+    """A stream that was closed outside is /dev/null, lest the next file that is opened takes its number."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+def _run_from(started: float, options: argparse.Namespace, command: list[str] | None) -> int:
     if options.verb == "shell":
         if command is not None:
             raise LabUsageError("shell takes no command.", "Use: calico-ipip-lab run -- COMMAND")

@@ -1,6 +1,9 @@
-"""What the user's command finds in its environment. Pure."""
+"""What the user's command finds in its environment."""
 
 from __future__ import annotations
+
+import sys
+from pathlib import Path
 
 from .kernel.paths import STATE
 
@@ -15,10 +18,11 @@ def command_environment(outside: dict[str, str]) -> dict[str, str]:
         for name, value in outside.items()
         if name not in _DROPPED and not name.startswith("XDG_") and not name.lower().endswith("_proxy")
     }
-    path = kept.get("PATH", "/usr/bin:/bin")
-    path += "".join(f":{directory}" for directory in ("/usr/sbin", "/sbin") if directory not in path.split(":"))
+    path = kept.get("PATH", "/usr/bin:/bin").split(":")
+    # ip and tcpdump for an ordinary user; calico-ipip-lab and pytest where no virtual environment is activated
+    path += [name for name in ("/usr/sbin", "/sbin", str(Path(sys.executable).parent)) if name not in path]
     return kept | {
-        "PATH": path,
+        "PATH": ":".join(path),
         "HOME": str(STATE / "home"),
         "USER": "root",
         "LOGNAME": "root",

@@ -6,7 +6,6 @@ a guest `kernel.guest` calls `run` with the same job. The process that called wa
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import sys
@@ -18,6 +17,8 @@ from .kernel.job import Job
 
 def main() -> int:
     """The command line of `--kernel host`."""
+    import argparse  # a guest has no use for it
+
     parser = argparse.ArgumentParser(prog="python -m pytest_calico_ipip.lab.inside")
     parser.add_argument("--job", type=Path, required=True)
     parser.add_argument("--log", type=Path, required=True)

@@ -73,7 +73,9 @@ class Lab:
 
     async def _build_and_run(self) -> int:
         os.chdir(self._job.cwd)
-        (STATE / "home").mkdir(mode=0o700)
+        home = STATE / "home"
+        home.mkdir(mode=0o700)
+        (home / ".bashrc").write_text("PS1='calico-ipip-lab \\w \\$ '\n")
         if self._job.spec.nodes == 0:
             return await self._command(asyncio.get_running_loop().create_future())
         from .controlplane import ControlPlane
@@ -86,7 +88,10 @@ class Lab:
         entries = {name: node.enter([]) for name, node in topology.nodes.items()}
         (STATE / "nodes.json").write_text(json.dumps(entries))
         self._phase("topology")
-        control = await self._unless_stopped(ControlPlane.start(spec, topology, STATE))
+        at_pod = [hook for fault in faults for hook in fault.at_pod]
+        changes = [fault.objects for fault in faults if fault.objects is not None]
+        starting = ControlPlane.start(spec, topology, STATE, at_pod=at_pod, change_objects=changes)
+        control = await self._unless_stopped(starting)
         self._phase("control plane")
         await self._unless_stopped(topology.ready(_READY_WITHIN))
         self._phase("bgp")

@@ -43,7 +43,7 @@ class NextHop:
     gateway: IPv4Address | None
     device: str
     flags: tuple[str, ...] = ()  # onlink …
-    flags_known: bool = True  # False: the reading has no flags at all (route -n prints none)
+    flags_known: bool = True  # False: the reading could not tell them (route -n prints none)
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,11 @@ from ipaddress import IPv4Address
 
 from pytest_calico_ipip.model.absent import Absent
 from pytest_calico_ipip.model.datastore import Datastore, Pod
+from pytest_calico_ipip.model.echo_ids import EchoIds
 from pytest_calico_ipip.model.expected import TUNNEL_DEVICE, NodeExpectation
 from pytest_calico_ipip.model.nodestate import NodeState
 from pytest_calico_ipip.model.sightings import Sightings
 from pytest_calico_ipip.model.wire import Capture, Packet, Probe
-
-NOT_SEEN = -1  # stands for the ICMP id of an echo of which no packet was ever seen
-HEADERS = 28  # bytes of IP and ICMP header before an echo's data
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ def travels(
     by_address = _pods_by_address(datastore, pods)
     if capture.probes is None:
         return list(_derived(datastore, capture, nodes, sightings, by_address)), []
-    numbers = _numbers(capture.probes, sightings)
+    numbers = EchoIds(capture, capture.probes, sightings, by_address).numbers()
     found: list[Travel] = []
     notes: list[str] = []
     for probe in capture.probes:
@@ -94,36 +92,6 @@ def _pods_by_address(datastore: Datastore, pods: Sequence[Pod]) -> dict[IPv4Addr
         if pod.ip is not None and not pod.host_network:
             found.setdefault(pod.ip, pod)
     return found
-
-
-def _numbers(probes: Sequence[Probe], sightings: Sightings) -> dict[str, list[tuple[int, int]]]:
-    """The ICMP id and sequence numbers of every probe, by the probe's id.
-
-    Where ping chose its id itself (inside a pod, or too old for `-e`) it is found in the packets: among the requests
-    with this probe's addresses and size, those with an id that no probe has yet; the first sent is the first listed.
-    An echo that was never seen keeps the id NOT_SEEN; a ping inside a pod that was never seen may not have run at all.
-    """
-    taken = {probe.icmp_id for probe in probes}
-    found: dict[str, list[tuple[int, int]]] = {}
-    for probe in probes:
-        if probe.icmp_id is not None:
-            found[probe.id] = [(probe.icmp_id, seq) for seq in probe.seqs or (1,)]
-            continue
-        own = [packet for packet in sightings.requests() if _is_of(packet, probe)]
-        free = (packet.icmp.id for packet in own if packet.icmp is not None and packet.icmp.id not in taken)
-        chosen = next(free, None)
-        taken.add(chosen)
-        seqs = {p.icmp.seq: None for p in own if p.icmp is not None and p.icmp.id == chosen and p.icmp.seq is not None}
-        found[probe.id] = [(chosen, seq) for seq in seqs] if chosen is not None else []
-        if chosen is None and probe.kind != "echo-inside":
-            found[probe.id] = [(NOT_SEEN, 1)]
-    return found
-
-
-def _is_of(packet: Packet, probe: Probe) -> bool:
-    inner = packet.inner
-    same_size = probe.size is None or inner.more_fragments or inner.length == probe.size + HEADERS
-    return same_size and (inner.source, inner.destination) == (probe.source, probe.destination)
 
 
 def _derived(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import select
 import shlex
 import shutil
@@ -18,6 +19,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -33,9 +35,20 @@ LOGIN_SECONDS = 30.0  # until the node has logged us in: slow PAM modules exist
 GRACE = 15.0  # seconds that the local end waits longer than the remote `timeout`
 
 
+class Ending(Enum):
+    """How the reading of an answer ended."""
+
+    WHOLE = "its end mark came"
+    CLOSED = "the other side closed"
+    LATE = "time was up"
+
+
 @dataclass
 class Connection:
-    """One node, reached as root. Implements `remote.Remote`; safe for several threads."""
+    """One node, reached as root. Implements `remote.Remote`; safe for several threads.
+
+    The master's own session is the shell that `ask` talks to; `run` opens a session of its own each time.
+    """
 
     node: str
     host: str  # what ssh is given: the node's name, or its address
@@ -44,24 +57,25 @@ class Connection:
     log: IO[bytes]  # the master's stderr
     _master: subprocess.Popen[bytes] | None = None
     _testinfra: Any = None
+    _talking: threading.Lock = field(default_factory=threading.Lock)
 
     def login(self) -> None:
         """Log in and see that we are root there. Raises `SetupProblem` with the remedy."""
-        sudo = "sudo -n " if self.settings.ssh_sudo else ""
-        # MARK is not used here: a banner of the login shell may come first, line by line
-        script = f'u=$({sudo}id -u) || exit 97; echo "uid $u"; exec cat >/dev/null'
-        command = ["ssh", *self._options(master=True), self.host, f"exec /bin/sh -c {shlex.quote(script)}"]
+        s = self.settings
+        longest = s.pod_timeout + s.settle + s.node_timeout + s.capture_timeout + 120
+        sudo = "sudo -n " if s.ssh_sudo else ""
+        shell = f"exec {sudo}timeout -k 5 {round(longest)} /bin/sh -s"
         self._master = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, start_new_session=True
+            ["ssh", *self._options(master=True), self.host, shell],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            start_new_session=True,  # Ctrl-C is ours to answer, in order
         )
-        uid = self._first_answer(self._master)
-        if uid is None:
-            self.log.seek(0)
-            said = self.log.read(65536)
-            self.close()
-            if not said:
-                said = f"no login within {LOGIN_SECONDS:.0f} s: timed out".encode()
-            raise refusal(self.node, self.host, Answer(255, b"", said))
+        answer = self.ask('echo; echo "uid $(id -u)"', LOGIN_SECONDS)
+        if answer.failed_to_run:
+            raise refusal(self.node, self.host, answer)
+        uid = answer.stdout.decode("ascii", "replace").rpartition("uid ")[2].strip()
         if uid != "0":
             self.close()
             raise SetupProblem(
@@ -97,15 +111,31 @@ class Connection:
             guard.cancel()
         return Answer(result.rc, result.stdout_bytes, result.stderr_bytes)
 
-    def open(self, command: str) -> subprocess.Popen[bytes]:
-        """See `remote.Remote`. testinfra runs a command to its end only; this one is talked with while it runs."""
-        return subprocess.Popen(
-            ["ssh", *self._options(master=False), self.host, command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+    def ask(self, script: str, timeout: float) -> Answer:
+        """See `remote.Remote`."""
+        end = f"=== {secrets.token_hex(8)} ==="
+        with self._talking:
+            master = self._master
+            if master is None or master.stdin is None or master.stdout is None or not self.alive:
+                return Answer(255, b"", f"the connection to {self.node} is closed".encode())
+            said, ending = b"", Ending.CLOSED
+            try:
+                master.stdin.write(f"{script}\necho; echo '{end}'\n".encode())
+                master.stdin.flush()
+                said, ending = _read_until(master.stdout, f"\n{end}\n".encode(), timeout)
+            except (OSError, ValueError):
+                pass  # it has ended, or another thread has closed the connection
+            if ending is Ending.WHOLE:
+                return Answer(0, said)
+            if ending is Ending.CLOSED:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    master.wait(2)  # so that its last words are in the log
+        self.close()
+        self.log.seek(0)
+        words = self.log.read(65536)
+        if ending is Ending.LATE:
+            words += f"\nssh timed out: no answer from {self.node} within {timeout:.0f} s".encode()
+        return Answer(255, said, words or b"the connection ended without a word")
 
     @property
     def alive(self) -> bool:
@@ -117,10 +147,9 @@ class Connection:
         master = self._master
         if master is None:
             return
-        for pipe in (master.stdin, master.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
+        if master.stdin is not None:
+            with contextlib.suppress(OSError, ValueError):
+                master.stdin.close()
         if master.poll() is None:
             master.terminate()
             try:
@@ -156,22 +185,6 @@ class Connection:
         for name, value in fixed.items():
             options += ["-o", f"{name}={value}"]
         return options
-
-    def _first_answer(self, master: subprocess.Popen[bytes]) -> str | None:
-        """The user id that the node tells, None where ssh ended or time was up before."""
-        assert master.stdout is not None
-        deadline = time.monotonic() + LOGIN_SECONDS
-        said = b""
-        while len(said) < 65536:
-            ready, _, _ = select.select([master.stdout], [], [], max(0.0, deadline - time.monotonic()))
-            piece = os.read(master.stdout.fileno(), 4096) if ready else b""
-            if not piece:
-                return None
-            said += piece
-            for line in said.split(b"\n")[:-1]:
-                if line.startswith(b"uid "):
-                    return line[4:].decode("ascii", "replace").strip()
-        return None
 
 
 @dataclass
@@ -230,6 +243,9 @@ class Connections:
 
 def host_for(node: str, address: str | None, config: Path | None) -> str:
     """What ssh is given: the node's name where the ssh config has a HostName for it, else the node's address."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        if _plainly_named(node, (config or Path("~/.ssh/config").expanduser()).read_text(encoding="utf-8")):
+            return node  # what follows would say so too, for the price of a process
     options = ["-F", str(config)] if config else []
     try:
         told = subprocess.run(
@@ -242,3 +258,33 @@ def host_for(node: str, address: str | None, config: Path | None) -> str:
         if key == "hostname" and value != node:
             return node
     return address or node
+
+
+def _plainly_named(node: str, config: str) -> bool:
+    """Whether an ssh config has a block for exactly this name, among others, that has a HostName."""
+    inside = False
+    for line in config.splitlines():
+        words = line.replace("=", " ", 1).split()
+        key = words[0].lower() if words else ""
+        if key in ("host", "match"):
+            inside = key == "host" and node in words[1:] and not any(word.startswith("!") for word in words)
+        elif key == "hostname" and inside:
+            return True
+    return False
+
+
+def _read_until(pipe: IO[bytes], end: bytes, seconds: float) -> tuple[bytes, Ending]:
+    """What comes before `end`, and how the reading ended; more than an answer may have counts as no end."""
+    deadline = time.monotonic() + seconds
+    said = bytearray()
+    while len(said) <= remote.LIMIT:
+        ready, _, _ = select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))
+        if not ready:
+            break
+        piece = os.read(pipe.fileno(), 1 << 20)
+        if not piece:
+            return bytes(said), Ending.CLOSED
+        said += piece
+        if said.endswith(end):
+            return bytes(said[: -len(end)]), Ending.WHOLE
+    return bytes(said), Ending.LATE

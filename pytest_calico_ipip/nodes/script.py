@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from pytest_calico_ipip.remote import PRELUDE
+from pytest_calico_ipip.remote import PRELUDE, RUN
 
 # In /proc/sys: what Calico sets, and what can undo it
 _SYSCTL = (
@@ -48,17 +48,14 @@ SINGLE = {
     "ip-link-stats.json": "ip -j -s link",
     "sysctl.txt": SYSCTL,
     "iptables-save.txt": "iptables-legacy-save -c",
-    "iptables-nft-save.txt": "iptables-nft-save -c",
     "ipset.txt": "ipset list",
     "nft.json": "nft -j list ruleset",
     "ethtool-tunl0.txt": "ethtool -k tunl0",
     "calico-mtu.txt": "cat /var/lib/calico/mtu",
-    "uname.txt": "uname -a",
 }
 # the firewall's counters once more, after the capture
 AFTER = {
     "iptables-save.after.txt": "iptables-legacy-save -c",
-    "iptables-nft-save.after.txt": "iptables-nft-save -c",
     "nft.after.json": "nft -j list ruleset",
 }
 NODE_FILES = (*TYPED, ROUTE_GET, *SINGLE)
@@ -75,14 +72,21 @@ class PodPlace:
     uid: str
 
 
-# `iptables-legacy-save` would load the legacy modules into a kernel that has none of them; nothing is to be seen there
+# Asking would load the modules into a kernel that has none of them, and nothing is to be seen there
 _FIREWALL = r"""
 legacy() {
   if [ ! -e /proc/net/ip_tables_names ]; then echo "no legacy tables in this kernel" >&2; return 0; fi
   if command -v iptables-legacy-save >/dev/null; then iptables-legacy-save -c; else iptables-save -c; fi
 }
+nftables() {
+  if [ ! -d /sys/module/nf_tables ]; then echo "no nftables in this kernel" >&2; echo '{"nftables": []}'; return 0; fi
+  nft -j list ruleset
+}
 """
+_FUNCTION = {"sysctl.txt": "sysctls", "iptables-save.txt": "legacy", "nft.json": "nftables"}
+_AFTER_FUNCTION = {"iptables-save.after.txt": "legacy", "nft.after.json": "nftables"}
 
+_INSIDE_SYSCTL = f'sysctls() ( {SYSCTL} )\nrun "$1.sysctl.txt" sysctls'
 _FUNCTIONS = (
     r"""
 sysctls() ( """
@@ -136,8 +140,8 @@ def reading_script(
 ) -> str:
     """The script's text.
 
-    `warm_up` has, for the node itself and then for each pod, whom to send echoes until they are answered, for `settle`
-    seconds at most; nothing of that is recorded. `look_up` are the addresses for `ip route get`.
+    `warm_up` has, for each pod, whom to send echoes from it until they are answered, for `settle` seconds at most;
+    nothing of that is recorded. `look_up` are the addresses for `ip route get`.
     """
     lines = ["ip -o link show >links 2>links.stderr"]
     for number, pod in enumerate(pods):
@@ -149,25 +153,19 @@ def reading_script(
     lines += ["run plain ip -j -force -batch - <<'END'", "rule"]
     lines += [*(f"route get {address}" for address in look_up), NETNS_LIST, "END"]
     for name, command in SINGLE.items():
-        words = {"sysctl.txt": "sysctls", "iptables-save.txt": "legacy"}.get(name, command)
-        lines.append(f"run {name} {words}")
+        lines.append(f"run {name} {_FUNCTION.get(name, command)}")
     for number in range(len(pods)):
-        inside = f'enter "$n{number}"'
-        lines += [
-            f'if [ "$n{number}" != - ]; then',
-            _batch(f"{number}.detailed", f"{inside} ip -j -d", DETAILED, f"{number}."),
-            f"run {number}.sysctl.txt {inside} /bin/sh -c {shlex.quote(SYSCTL)}",
-            "fi",
-        ]
+        # each namespace is entered once
+        body = "\n".join([RUN, _batch(f"{number}.detailed", "ip -j -d", DETAILED, f"{number}."), _INSIDE_SYSCTL])
+        inside = f"/bin/sh -c {shlex.quote(body)} sh {number}"
+        lines.append(f'[ "$n{number}" = - ] || enter "$n{number}" {inside} </dev/null')
     lines.append("finish 0")
     return PRELUDE + _FUNCTIONS + "\n".join(lines) + "\n"
 
 
 def after_script() -> str:
     """Commands for the end of another script: what is read a second time."""
-    return _FIREWALL + "".join(
-        f"run {name} {'legacy' if name == 'iptables-save.after.txt' else command}\n" for name, command in AFTER.items()
-    )
+    return _FIREWALL + "".join(f"run {name} {_AFTER_FUNCTION.get(name, command)}\n" for name, command in AFTER.items())
 
 
 def _batch(name: str, ip: str, files: Mapping[str, str], prefix: str = "") -> str:
@@ -184,12 +182,8 @@ def _settle(warm_up: Sequence[Sequence[IPv4Address]], seconds: float) -> str:
     )
     lines = [f"end=$(( $(date +%s) + {max(0, round(seconds))} )); export end"]
     for number, addresses in enumerate(warm_up):
-        if not addresses:
-            continue
-        words = f"/bin/sh -c {shlex.quote(loop)} sh {' '.join(map(str, addresses))} </dev/null >/dev/null 2>&1 &"
-        if number == 0:
-            lines.append(words)
-        else:
-            lines.append(f'[ "$n{number - 1}" = - ] || enter "$n{number - 1}" {words}')
+        if addresses:
+            words = f"/bin/sh -c {shlex.quote(loop)} sh {' '.join(map(str, addresses))} </dev/null >/dev/null 2>&1 &"
+            lines.append(f'[ "$n{number}" = - ] || enter "$n{number}" {words}')
     lines.append("wait")
     return "\n".join(lines)

@@ -6,6 +6,7 @@ import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from ipaddress import IPv4Address
 
 from pytest_calico_ipip.cluster.exec import Executed
@@ -22,6 +23,7 @@ from pytest_calico_ipip.remote import Unpacked
 from pytest_calico_ipip.settings import Settings
 
 TUNNEL = "tunl0"
+NOT_SENT = "not sent: no connection to the node, or the network namespace of the pod was not found"
 Inside = Callable[[PodFacts, Sequence[str]], Executed]
 
 
@@ -45,7 +47,9 @@ class CaptureRound:
         self._connections = connections
         stations = [self._station(node) for node in readings]
         self._probes = probes.plan(stations, secrets.randbelow(65535) + 1)
-        self._inside = list(self._inside_probes(stations))
+        self._inside = self._inside_probes(stations)
+        self._sent: dict[str, list[Sent]] = {}
+        self._told: list[Sent] = []
         self._plans = {node: self._taps(node) for node in readings}
         # far above what our probes make, far below what could trouble a node
         self._limit = 1000 + 20 * len(self._probes)
@@ -54,65 +58,59 @@ class CaptureRound:
     @property
     def count(self) -> int:
         """How many probes are sent."""
-        return len(self._probes) + len(self._inside)
+        return len(self._probes) + sum(len(some) for _, some in self._inside)
 
     def open(self) -> None:
         """Open every tap of every node; returns when each listens or has failed."""
         for node, plans in self._plans.items():
             if node in self._connections:
-                self._captures[node] = NodeCapture(self._connections[node], plans, self._settings.capture_timeout)
-        self._everywhere(lambda capture: capture.start(self._limit, after_script()))
+                self._captures[node] = NodeCapture(self._connections[node], plans)
+        self._everywhere(lambda node: self._captures[node].start(self._limit))
 
     def send(self, inside: Inside) -> None:
-        """Send every probe: each node its own in one command, and the pods theirs through the API."""
-        with ThreadPoolExecutor(max(4, min(32, 2 * len(self._readings)))) as threads:
-            sent = [
-                threads.submit(
-                    probes.send,
-                    connection,
-                    [probe for probe in self._probes if probe.node == node and self._sendable(probe)],
-                    self._settings.capture_timeout / 2,
-                )
-                for node, connection in self._connections.items()
-            ]
-            try:
-                done = {probe.id: probe for future in sent for probe in future.result()}
-            except BaseException:
-                self.abandon()
-                raise
-            told = [threads.submit(self._send_inside, probe, pod, inside) for probe, pod in self._inside]
-            entries = [done.get(probe.id, probe) for probe in self._probes] + [future.result() for future in told]
-        self._write_json("probes.json", [probe.entry() for probe in entries])
+        """Send every probe: each node its own through its shell, and the pods theirs through the API."""
+        with ThreadPoolExecutor(max(1, len(self._inside))) as threads:
+            told = [threads.submit(self._send_inside, pod, some, inside) for pod, some in self._inside]
+            self._everywhere(self._send_from)
+            self._told = [probe for future in told for probe in future.result()]
 
     def close(self) -> None:
-        """Close the taps; write what they saw, and the firewalls' counters afterwards."""
-        timeout = 30.0
+        """Close the taps; write what they saw, what the probes said, and the firewalls' counters afterwards."""
         unpacked: dict[str, Unpacked] = {}
-        with ThreadPoolExecutor(max(1, len(self._captures))) as threads:
-            waiting = {node: threads.submit(capture.finish, timeout) for node, capture in self._captures.items()}
-            unpacked = {node: future.result() for node, future in waiting.items()}
+
+        def finish(node: str) -> None:
+            unpacked[node] = self._captures[node].finish(after_script(), self._settings.capture_timeout)
+
+        self._everywhere(finish)
+        entries: list[Sent] = []
         for node, plans in self._plans.items():
             problem = self._readings[node].problem or "there was no connection to this node"
             answer = unpacked.get(node, Unpacked(problem=problem))
             taps.write(self._evidence.packets, plans, answer)
             add(self._evidence, node, *after(answer))
+            entries += probes.collect(self._sent.get(node, []), answer)
+        known = {probe.id: probe for probe in entries}
         listed = [taps.entry(plan.tap, self._limit) for plans in self._plans.values() for plan in plans]
         self._write_json("taps.json", listed)
+        everything = [known.get(probe.id, replace(probe, stderr=NOT_SENT)) for probe in self._probes] + self._told
+        self._write_json("probes.json", [probe.entry() for probe in everything])
 
-    def abandon(self) -> None:
-        """End every capture at once."""
-        for capture in self._captures.values():
-            capture.abandon()
-
-    def _everywhere(self, act: Callable[[NodeCapture], None]) -> None:
+    def _everywhere(self, act: Callable[[str], None]) -> None:
+        """On every node with a capture, side by side."""
         with ThreadPoolExecutor(max(1, len(self._captures))) as threads:
-            waiting = [threads.submit(act, capture) for capture in self._captures.values()]
+            waiting = [threads.submit(act, node) for node in self._captures]
             try:
                 for future in waiting:
                     future.result()
             except BaseException:
-                self.abandon()
+                # an interrupt: the threads end when their connections do
+                for node in self._captures:
+                    self._connections[node].close()
                 raise
+
+    def _send_from(self, node: str) -> None:
+        mine = [probe for probe in self._probes if probe.node == node and self._sendable(probe)]
+        self._sent[node] = probes.send(self._connections[node], mine, self._settings.capture_timeout)
 
     def _station(self, node: str) -> Station:
         reading, facts = self._readings[node], self._nodes[node]
@@ -132,23 +130,21 @@ class CaptureRound:
                     own[pod.ip] = address
         return Station(node, senders, own)
 
-    def _inside_probes(self, stations: Sequence[Station]) -> list[tuple[Sent, PodFacts]]:
+    def _inside_probes(self, stations: Sequence[Station]) -> list[tuple[PodFacts, list[Sent]]]:
         """Each node's pod talks to the next node's, round in a ring: from inside, one echo and one connection."""
         found = []
         with_pods = [station for station in stations if station.pods]
         for number, station in enumerate(with_pods):
             other = with_pods[(number + 1) % len(with_pods)]
             target = other.pods[0].ip if other is not station else station.pods[-1].ip
-            if target == station.pods[0].ip:
-                continue
-            for kind in ("echo-inside", "curl-inside"):
-                found.append((probes.inside(kind, station.pods[0], station.node, target), self._pods[station.node][0]))
+            if target != station.pods[0].ip:
+                some = [probes.inside(kind, station.pods[0], station.node, target) for kind in probes.INSIDE]
+                found.append((self._pods[station.node][0], some))
         return found
 
-    def _send_inside(self, probe: Sent, pod: PodFacts, inside: Inside) -> Sent:
-        command = probes.inside_command(probe)
-        done = inside(pod, command)
-        return probes.told(probe, command, done.status, done.stdout, done.stderr, f"{pod.namespace}/{pod.name}")
+    def _send_inside(self, pod: PodFacts, some: Sequence[Sent], inside: Inside) -> list[Sent]:
+        done = inside(pod, probes.inside_script(some))
+        return probes.inside_told(some, done.status, done.stdout, done.stderr, f"{pod.namespace}/{pod.name}")
 
     def _sendable(self, probe: Sent) -> bool:
         """A pod whose namespace was not found sends nothing; its probes are listed without an exit status."""

@@ -14,7 +14,7 @@ from types import TracebackType
 from pytest_calico_ipip import __version__
 from pytest_calico_ipip.cluster import cleanup, facts, lists
 from pytest_calico_ipip.cluster.connection import Api
-from pytest_calico_ipip.cluster.exec import execute
+from pytest_calico_ipip.cluster.exec import Executed, execute
 from pytest_calico_ipip.cluster.facts import CalicoPod, NodeFacts, PodFacts
 from pytest_calico_ipip.cluster.pods import CONTAINER, PodsUnderTest
 from pytest_calico_ipip.errors import IpipError, SetupProblem
@@ -29,6 +29,7 @@ BIRD = {
     "birdcl-protocols.txt": ["birdcl", "-s", "/var/run/calico/bird.ctl", "show", "protocols"],
     "birdcl-routes.txt": ["birdcl", "-s", "/var/run/calico/bird.ctl", "show", "route", "all"],
 }
+BIRD_MARK = "=== next ==="
 EXEC_SECONDS = 20.0
 
 
@@ -111,8 +112,8 @@ class Sitting:
                     for pod in tested[node]
                 ]
                 if node in connections.refused:
-                    problem = connections.refused[node].problem
-                    self.problems.append(str(connections.refused[node]).replace("\n", ". "))
+                    # with its remedy: this is what every judgement that needs this node will say
+                    problem = str(connections.refused[node]).replace("\n", ". ")
                     waiting[node] = threads.submit(refused, self.evidence, node, places, problem)
                     continue
                 waiting[node] = threads.submit(
@@ -175,23 +176,30 @@ def workload_interface(prefix: str, pod: PodFacts) -> str:
 
 
 def warm_up(node: str, tested: dict[str, list[PodFacts]]) -> list[list[IPv4Address]]:
-    """Whom the node itself, then each of its pods, sends echoes before anything is read."""
+    """Whom each of a node's pods sends echoes before anything is read; a reply warms the receiver up as well."""
     others = [pods[0].ip for other, pods in tested.items() if other != node and pods]
     own = tested[node]
-    inside = [[*others, *(pod.ip for pod in own[1:])], *([] for _ in own[1:])] if own else []
-    return [others, *inside]
+    return [[*others, *(pod.ip for pod in own[1:])], *([] for _ in own[1:])] if own else []
 
 
 def _read_bird(api: Api, pod: CalicoPod | None) -> tuple[dict[str, bytes], Sequence[Line]]:
+    """Both answers of BIRD by one exec; where the image has no shell, by one each."""
+    if pod is None:
+        return {}, [
+            Line(file, 1, " ".join(words), "no calico-node pod runs on this node") for file, words in BIRD.items()
+        ]
     files: dict[str, bytes] = {}
     lines: list[Line] = []
-    for file, command in BIRD.items():
-        if pod is None:
-            lines.append(Line(file, 1, " ".join(command), "no calico-node pod runs on this node"))
-            continue
-        done = execute(api, pod.namespace, pod.name, pod.container, command, EXEC_SECONDS)
+    script = f"; echo '{BIRD_MARK}'; ".join(" ".join(words) for words in BIRD.values())
+    both = execute(api, pod.namespace, pod.name, pod.container, ["/bin/sh", "-c", script], EXEC_SECONDS)
+    parts = both.stdout.split(f"{BIRD_MARK}\n".encode())
+    together = both.status == 0 and not both.stderr and len(parts) == len(BIRD) and all(parts)
+    for (file, words), part in zip(BIRD.items(), parts if together else [b""] * len(BIRD), strict=True):
+        done = Executed(0, part)
+        if not together:
+            done = execute(api, pod.namespace, pod.name, pod.container, words, EXEC_SECONDS)
         if done.status == 0:
             files[file] = done.stdout
         stderr = done.stderr.decode("utf-8", "replace")[:4000]
-        lines.append(Line(file, 1 if done.status is None else done.status, " ".join(command), stderr))
+        lines.append(Line(file, 1 if done.status is None else done.status, " ".join(words), stderr))
     return files, lines

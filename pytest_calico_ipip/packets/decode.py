@@ -25,7 +25,8 @@ from pytest_calico_ipip.packets.tapfile import BadTaps, TapFile, read_taps
 MOST_PACKETS = 50_000  # decoding takes 1 to 4 ms each
 START_TIME = 60.0  # seconds until tshark and pyshark must have begun, even on one slow processor
 PACKET_TIME = 0.05  # seconds for a packet, more than ten times what was ever seen
-PACKET_OUTPUT = 8_192  # bytes of output for a packet on the average; a line with 1,480 bytes of data has 3,400
+MOST_BYTES = 64 * 2**20  # of all frames together; tshark makes twenty times that of them
+LINE = 4_096  # bytes of output for a packet beside its data, which stands there in hexadecimal: twice its size
 
 
 class DecodeProblem(Exception):
@@ -63,12 +64,15 @@ def decode(taps: Sequence[TapFile]) -> tuple[tuple[Packet, ...], tuple[str, ...]
         return (), ()
     if total > MOST_PACKETS:
         raise DecodeProblem(f"the captures hold {total} packets, more than {MOST_PACKETS}: capture fewer at a time")
+    size = sum(len(frame.data) for tap in taps for frame in tap.pcap.frames)
+    if size > MOST_BYTES:
+        raise DecodeProblem(f"the captures hold {size} bytes, more than {MOST_BYTES}: capture with a snap length")
     if shutil.which("tshark") is None:
         raise DecodeProblem("tshark is not installed on this machine: install it (apt-get install tshark)")
     with tempfile.TemporaryDirectory(prefix="calico-ipip-decode-") as folder:
         merged = Path(folder) / "merged.pcapng"
         places = merge([tap.pcap for tap in taps], merged)
-        lines = _run_child(merged, total)
+        lines = _run_child(merged, total, most=LINE * (total + 1) + 3 * size)
     packets: list[Packet] = []
     notes: list[str] = []
     for line in lines:
@@ -83,8 +87,8 @@ def decode(taps: Sequence[TapFile]) -> tuple[tuple[Packet, ...], tuple[str, ...]
     return tuple(packets), tuple(notes)
 
 
-def _run_child(merged: Path, total: int) -> list[dict[str, Any]]:
-    """Runs the decoder in a session of its own, so that a tshark that hangs dies with it."""
+def _run_child(merged: Path, total: int, most: int) -> list[dict[str, Any]]:
+    """Runs the decoder in a session of its own, so that a tshark that hangs dies with it. `most`: bytes of output."""
     folder = merged.parent
     package_root = str(Path(pytest_calico_ipip.__file__).resolve().parent.parent)
     environment = {
@@ -119,7 +123,7 @@ def _run_child(merged: Path, total: int) -> list[dict[str, Any]]:
             _end_session(child)
     if status != 0:
         raise DecodeProblem(f"the decoder (pyshark, tshark) failed with status {status}: {_tail(errors)}")
-    if output.stat().st_size > PACKET_OUTPUT * (total + 16):
+    if output.stat().st_size > most:
         raise DecodeProblem(f"the decoder wrote {output.stat().st_size} bytes for {total} packets: too many to read")
     return _lines(output.read_text("utf-8"), total)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 # Link types as tcpdump names them (pcap-linktype(7)); 12 and 14 are what some systems write for RAW.
 LINK_TYPES = {1: "EN10MB", 12: "RAW", 14: "RAW", 101: "RAW", 113: "LINUX_SLL", 228: "IPV4", 276: "LINUX_SLL2"}
 LONGEST_FRAME = 262_144  # bytes; tcpdump's own greatest snap length
-LARGEST_FILE = 256 * 1024 * 1024  # bytes; a capture of ours is bounded to far less
+LARGEST_FILE = 64 * 2**20  # bytes; a capture of ours is bounded to far less
 PCAPNG = b"\x0a\x0d\x0d\x0a"
 
 

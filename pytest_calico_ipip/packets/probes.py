@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from typing import Any
 
-from pytest_calico_ipip.remote import PRELUDE, Remote, one_line, unpack
+from pytest_calico_ipip.remote import Remote, Unpacked, one_line
 
 WAIT_SECONDS = 2  # for a reply; round trips inside a cluster take milliseconds
 AT_ONCE = 16  # pings of one namespace that run side by side
@@ -127,8 +127,12 @@ def _of(station: Station, stations: Sequence[Station]) -> Iterator[Sent]:
         yield Sent(f"{node} echo-same-node", "echo-same-node", first.ip, station.pods[1].ip, node, first.netns)
 
 
-def script(probes: Sequence[Sent]) -> str:
-    """The remote script that sends one node's probes: each namespace is entered once, pings run side by side."""
+def sending(probes: Sequence[Sent]) -> str:
+    """The piece that sends one node's probes: each namespace is entered once, pings run side by side.
+
+    It leaves NUMBER.out and NUMBER.err in the shell's directory, adds exit statuses to `status` there, and says
+    whether ping knew the option for an ICMP id.
+    """
     lines = []
     for netns in dict.fromkeys(probe.netns for probe in probes):
         numbered = [(number, probe) for number, probe in enumerate(probes) if probe.netns == netns]
@@ -136,7 +140,7 @@ def script(probes: Sequence[Sent]) -> str:
         for start in range(0, len(numbered), AT_ONCE):
             some = numbered[start : start + AT_ONCE]
             inner += [f"{probe.ping()} >{number}.out 2>{number}.err & p{number}=$!" for number, probe in some]
-            inner += [f'wait "$p{number}"; echo "$? {number}" >>status' for number, _ in some]
+            inner += [f'wait "$p{number}"; echo "$? probe-{number}" >>status' for number, _ in some]
         body = "\n".join(inner)
         if netns is None:
             enter = "/bin/sh -c"
@@ -144,38 +148,70 @@ def script(probes: Sequence[Sent]) -> str:
             enter = f"nsenter -t {shlex.quote(netns[4:])} -n -- /bin/sh -c"
         else:
             enter = f"ip netns exec {shlex.quote(netns)} /bin/sh -c"
-        lines.append(f"{enter} {shlex.quote(body)} </dev/null &")
-    return PRELUDE + "\n".join(lines) + "\nwait\nfinish 0\n"
+        lines.append(f'{enter} {shlex.quote(body)} </dev/null & senders="$senders $!"')
+    asked = "read -r _line <0.err && case $_line in *\"invalid option -- 'e'\"*) echo no-icmp-id;; esac"
+    # only these are waited for: the taps go on
+    return "\n".join(["senders=", *lines, "wait $senders", asked])
 
 
 def send(remote: Remote, probes: Sequence[Sent], timeout: float) -> list[Sent]:
-    """Send one node's probes; each comes back with its exit status and words, or with why it was not sent."""
-    answered = _send(remote, probes, timeout)
-    if any(_knows_no_id(probe) for probe in answered):
+    """Send one node's probes. What they said lies there until the taps are closed: see `collect`."""
+    if probes and b"no-icmp-id" in remote.ask(sending(probes), timeout).stdout:
         # an older ping: its ids are its own choice, and are then found in the packets
-        answered = _send(remote, [replace(probe, icmp_id=None) for probe in probes], timeout)
-    return answered
+        probes = [replace(probe, icmp_id=None) for probe in probes]
+        remote.ask(": >status\n" + sending(probes), timeout)
+    return list(probes)
 
 
-def _send(remote: Remote, probes: Sequence[Sent], timeout: float) -> list[Sent]:
-    if not probes:
-        return []
-    answer = remote.run(remote.wrap(script(probes), timeout), timeout)
-    unpacked = unpack(answer.stdout)
-    missing = "; ".join(filter(None, (unpacked.problem, answer.words()))) or "it did not end"
+def collect(probes: Sequence[Sent], unpacked: Unpacked) -> list[Sent]:
+    """Each probe of one node with its exit status and words, or with why there are none."""
     result = []
     for number, probe in enumerate(probes):
-        status = unpacked.statuses.get(str(number))
+        status = unpacked.statuses.get(f"probe-{number}")
         stdout = unpacked.files.get(f"{number}.out", b"").decode("utf-8", "replace")[:4000]
         stderr = unpacked.files.get(f"{number}.err", b"").decode("utf-8", "replace")[:4000]
-        result.append(
-            replace(probe, exit=status, stdout=stdout, stderr=stderr if status is not None else f"{stderr}{missing}")
-        )
+        if status is None:
+            stderr += unpacked.problem or "it was not sent, or did not come to its end"
+        result.append(replace(probe, exit=status, stdout=stdout, stderr=stderr))
     return result
 
 
-def _knows_no_id(probe: Sent) -> bool:
-    return probe.exit not in (0, 1) and "invalid option -- 'e'" in probe.stderr
+INSIDE = ("echo-inside", "curl-inside")
+INSIDE_MARK = "=== next ==="
+
+
+def inside_script(probes: Sequence[Sent]) -> list[str]:
+    """One command for all that a pod sends itself; a mark and the exit status follow each of them, on both streams."""
+    lines = []
+    for probe in probes:
+        lines.append(shlex.join(inside_command(probe)))
+        lines.append(f"s=$?; echo; echo '{INSIDE_MARK}' $s; echo >&2; echo '{INSIDE_MARK}' >&2")
+    return ["/bin/sh", "-c", "\n".join(lines)]
+
+
+def inside_told(probes: Sequence[Sent], status: int | None, stdout: bytes, stderr: bytes, pod: str) -> list[Sent]:
+    """The probes with what each command said; the command as a person types it from outside."""
+    namespace, _, name = pod.partition("/")
+    said = stdout.decode("utf-8", "replace").split(f"\n{INSIDE_MARK}")
+    complained = stderr.decode("utf-8", "replace").split(f"\n{INSIDE_MARK}\n")
+    result = []
+    for number, probe in enumerate(probes):
+        typed = f"kubectl exec -n {namespace} {name} -- {shlex.join(inside_command(probe))}"
+        ended = said[number + 1].split("\n", 1)[0].strip() if number + 1 < len(said) else ""
+        text = said[number].partition("\n")[2] if number and number < len(said) else said[0] if not number else ""
+        words = complained[number] if number < len(complained) else ""
+        if not ended.isdigit():
+            words = one_line(f"{words} the command in the pod did not come to its end (status {status})")
+        result.append(
+            replace(
+                probe,
+                command=typed,
+                exit=int(ended) if ended.isdigit() else None,
+                stdout=text[:4000],
+                stderr=words[:4000],
+            )
+        )
+    return result
 
 
 def inside(kind: str, source: Sender, node: str, destination: IPv4Address) -> Sent:
@@ -189,16 +225,3 @@ def inside_command(probe: Sent) -> list[str]:
         address = f"http://{probe.destination}:80/"
         return ["curl", "-sS", "-o", "/dev/null", "--connect-timeout", str(WAIT_SECONDS), "-m", "4", address]
     return ["ping", "-c", "1", "-W", str(WAIT_SECONDS), str(probe.destination)]
-
-
-def told(probe: Sent, command: Sequence[str], status: int | None, stdout: bytes, stderr: bytes, pod: str) -> Sent:
-    """The probe with what its command said; the command as a person types it from outside."""
-    namespace, _, name = pod.partition("/")
-    typed = f"kubectl exec -n {namespace} {name} -- {shlex.join(command)}"
-    return replace(
-        probe,
-        command=typed,
-        exit=status,
-        stdout=stdout.decode("utf-8", "replace")[:4000],
-        stderr=one_line(stderr, 2000),
-    )

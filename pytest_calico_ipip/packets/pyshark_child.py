@@ -27,34 +27,46 @@ PREFERENCES = {
 }
 
 
+ATTEMPTS = 3
+
+
 def main(path: str) -> int:
     """Prints the packets of `path`; 0, or 1 with a sentence on stderr."""
     warnings.simplefilter("ignore")
     _offer_child_watcher()
     import pyshark
 
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    capture = pyshark.FileCapture(
-        path,
-        keep_packets=False,
-        override_prefs=PREFERENCES,
-        # not display_filter: for that pyshark starts a second tshark that says its version.
-        # -J leaves out the fields of all other protocols: half the XML, half the time.
-        custom_parameters=["-Y", "ip", "-J", "ip icmp tcp"],
-    )
-    count = 0
-    try:
-        for packet in capture:
-            sys.stdout.write(json.dumps(_line(packet), separators=(",", ":")) + "\n")
-            count += 1
-        capture.close()
-    except Exception as error:  # whatever pyshark raises is the parent's to report
-        capture._running_processes.clear()  # else __del__ raises the same again
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
-        return 1
-    sys.stdout.write(json.dumps({"end": count}) + "\n")
-    return 0
+    for attempt in range(1, ATTEMPTS + 1):
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        capture = pyshark.FileCapture(
+            path,
+            keep_packets=False,
+            override_prefs=PREFERENCES,
+            # not display_filter: for that pyshark starts a second tshark that says its version.
+            # -J leaves out the fields of all other protocols: half the XML, half the time.
+            custom_parameters=["-Y", "ip", "-J", "ip icmp tcp"],
+        )
+        try:
+            lines = [json.dumps(_line(packet), separators=(",", ":")) for packet in capture]
+            capture.close()
+        except Exception as error:  # whatever pyshark raises is the parent's to report
+            capture._running_processes.clear()  # else __del__ raises the same again
+            if _status_lost(error) and attempt < ATTEMPTS:
+                continue
+            sys.stderr.write(f"{type(error).__name__}: {error}\n")
+            return 1
+        sys.stdout.writelines(f"{line}\n" for line in [*lines, json.dumps({"end": len(lines)})])
+        return 0
+    return 1
+
+
+def _status_lost(error: Exception) -> bool:
+    """Whether tshark's exit status was lost: asyncio says 255 where somebody else has reaped the child before it.
+
+    That is a race within one process, and says nothing of tshark, which itself never ends with 255.
+    """
+    return type(error).__name__ == "TSharkCrashException" and "retcode: 255" in str(error)
 
 
 def _offer_child_watcher() -> None:

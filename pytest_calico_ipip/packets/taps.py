@@ -1,40 +1,57 @@
-"""The capture of one node: all of its taps in one session, which ends them however it ends.
+"""The capture of one node: all of its taps in the connection's shell, which ends them however it ends.
 
-The remote script starts every tcpdump, says which of them listen, waits until its stdin closes (also because ssh died,
-or we did), ends them, and sends what they wrote.
+First every tcpdump is started and waited for until it listens; the probes are sent through the same shell; then the
+taps are ended and what they wrote is sent. Where ssh dies, or we do, the shell sees its stdin end, and cleans up.
 """
 
 from __future__ import annotations
 
-import os
-import select
 import shlex
-import subprocess
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pytest_calico_ipip.model.wire import Tap
-from pytest_calico_ipip.remote import LIMIT, MARK, PRELUDE, Remote, Unpacked, one_line, unpack
+from pytest_calico_ipip.remote import RUN, Remote, Unpacked, untar
 
 SNAP_LENGTH = 256  # bytes: Ethernet, two IP headers with options, ICMP and what we look at of its data
 LISTEN_SECONDS = 10  # a tcpdump that does not listen by then is not waited for
 PCAP_MAGIC = (b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\xc3\xd4", b"\x4d\x3c\xb2\xa1", b"\xa1\xb2\x3c\x4d")
 
-_SCRIPT = r"""
+# pieces for the connection's shell; whatever ends it ends the taps and takes the directory with it
+_OPEN = r"""
+umask 077
+LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"; export LC_ALL PATH
+d=$(mktemp -d "${TMPDIR:-/tmp}/calico-ipip.XXXXXX") && cd "$d" || exit 96
+pids=
 tap() { _n=$1; shift; "$@" >"$_n.pcap" 2>"$_n.stderr" </dev/null & pids="$pids $!"; eval "p$_n=\$!"; }
 # is tap $1 listening (0), still starting (1), or ended (2)?
 state() {
   while read -r _line || [ -n "$_line" ]; do case $_line in *"listening on "*) return 0;; esac; done <"$1.stderr"
   eval "_pid=\$p$1"
-  read -r _ _ _state _ <"/proc/$_pid/stat" 2>/dev/null || return 2
+  read -r _ _ _state _ 2>/dev/null <"/proc/$_pid/stat" || return 2
   [ "$_state" != Z ] || return 2
   return 1
 }
-end_all() { [ -z "$pids" ] || kill -INT $pids 2>/dev/null; wait; }
-pids=
-trap 'end_all; finish 124' HUP INT TERM
+end_all() { [ -z "$pids" ] || kill -INT $pids 2>/dev/null; wait; pids=; }
+trap 'end_all; rm -rf "$d"' EXIT
+trap 'exit 143' HUP INT TERM
+"""
+_WAIT = r"""
+tries=0
+while [ -n "$left" ] && [ "$tries" -lt $most ]; do
+  [ "$tries" = 0 ] || sleep 0.1 2>/dev/null || sleep 1
+  still=; for n in $left; do state "$n"; [ $? != 1 ] || still="$still $n"; done
+  left=$still; tries=$((tries+1))
+done
+"""
+_CLOSE = r"""
+# what has just arrived is still on its way through tcpdump
+sleep 0.1 2>/dev/null || sleep 1
+end_all
+"""
+_SEND = r"""
+cd "$d" && tar cf - .; cd /; rm -rf "$d"; trap - EXIT
 """
 
 
@@ -58,97 +75,35 @@ class Plan:
         return f"ip netns exec {shlex.quote(netns)} {line}"
 
 
-def script(plans: Sequence[Plan], count: int, after: str) -> str:
-    """The remote script; `after` is run between the end of the capture and the sending of its files."""
-    numbers = " ".join(str(number) for number in range(len(plans)))
+def opening(plans: Sequence[Plan], count: int) -> str:
+    """The piece that starts every tcpdump and waits until each listens or has ended."""
     lines = [f"tap {number} {plan.command(count)}" for number, plan in enumerate(plans)]
-    lines.append(
-        f"""
-left="{numbers}"; tries=0
-while [ -n "$left" ] && [ "$tries" -lt {LISTEN_SECONDS * 20} ]; do
-  still=
-  for n in $left; do state "$n"; case $? in 1) still="$still $n";; 2) ended="$ended $n";; esac; done
-  left=$still; tries=$((tries+1))
-  [ -z "$left" ] || sleep 0.05 2>/dev/null || sleep 1
-done
-echo "taps are open"
-read -r _
-# what has just arrived is still on its way through tcpdump
-sleep 0.1 2>/dev/null || sleep 1
-end_all
-"""
-    )
-    return PRELUDE + _SCRIPT + "\n".join(lines) + after + "finish 0\n"
+    numbers = " ".join(str(number) for number in range(len(plans)))
+    return _OPEN + "\n".join(lines) + f'\nleft="{numbers}"; most={LISTEN_SECONDS * 10}' + _WAIT
 
 
 @dataclass
 class NodeCapture:
-    """One node's running capture."""
+    """One node's running capture. Never raises for what the node does: the problem is kept with what it saw."""
 
     remote: Remote
     plans: Sequence[Plan]
-    seconds: float  # the remote end stops by itself after these
-    _process: subprocess.Popen[bytes] | None = None
-    _problem: str = ""
+    problem: str = ""
 
-    def start(self, count: int, after: str) -> None:
-        """Open the taps; returns when each listens or has failed. Never raises for what the node does."""
-        command = self.remote.wrap(script(self.plans, count, after), self.seconds)
-        self._process = self.remote.open(command)
-        said = self._line(b"taps are open", LISTEN_SECONDS * 3)
-        if not said:
-            self.abandon()
+    def start(self, count: int) -> None:
+        """Open the taps; returns when each listens or has failed."""
+        answer = self.remote.ask(opening(self.plans, count), LISTEN_SECONDS * 3)
+        if answer.failed_to_run:
+            self.problem = f"the taps were not opened: {answer.words()}"
 
-    def finish(self, timeout: float) -> Unpacked:
-        """Close the taps and take what they saw, with what `after` collected."""
-        process = self._process
-        if process is None:
-            return Unpacked(problem=self._problem or "the capture was not started")
-        try:
-            stdout, stderr = process.communicate(timeout=timeout)  # closes stdin, which ends the script
-        except subprocess.TimeoutExpired:
-            self.abandon()
-            return Unpacked(problem=f"the capture did not end within {timeout:.0f} s")
-        finally:
-            self._process = None
-        unpacked = unpack(self._early + stdout[:LIMIT])
-        words = "; ".join(filter(None, (unpacked.problem, one_line(stderr) if process.returncode else "")))
-        return Unpacked(unpacked.files, unpacked.statuses, words)
-
-    def abandon(self) -> None:
-        """Cut the session: the remote script sees its stdin end and cleans up."""
-        process, self._process = self._process, None
-        if process is not None and process.poll() is None:
-            process.kill()
-            process.wait(5)
-
-    _early: bytes = b""
-
-    def _line(self, wanted: bytes, seconds: float) -> bool:
-        """Read up to a line of the script's; what a login shell said before it does not matter."""
-        process = self._process
-        assert process is not None
-        assert process.stdout is not None
-        deadline = time.monotonic() + seconds
-        said = b""
-        while len(said) < 65536:
-            ready, _, _ = select.select([process.stdout], [], [], max(0.0, deadline - time.monotonic()))
-            piece = os.read(process.stdout.fileno(), 4096) if ready else b""
-            if not piece:
-                break
-            said += piece
-            if wanted + b"\n" in said:
-                self._early = (
-                    said[: said.index(MARK)] + MARK + said.partition(wanted + b"\n")[2] if MARK in said else b""
-                )
-                return True
-        if ready:
-            assert process.stderr is not None
-            process.kill()
-            self._problem = f"the capture did not start: {one_line(process.stderr.read(65536)) or 'no reason given'}"
-        else:
-            self._problem = f"the taps did not open within {seconds:.0f} s"
-        return False
+    def finish(self, after: str, timeout: float) -> Unpacked:
+        """Close the taps; what they saw, and what the commands in `after` (with `run`) and the probes collected."""
+        if self.problem:
+            return Unpacked(problem=self.problem)
+        answer = self.remote.ask(_CLOSE + RUN + after + _SEND, timeout)
+        if answer.failed_to_run:
+            return Unpacked(problem=f"the capture was cut off: {answer.words()}")
+        return untar(answer.stdout)
 
 
 def write(folder: Path, plans: Sequence[Plan], unpacked: Unpacked) -> None:

@@ -36,16 +36,18 @@ class Line:
 
 @dataclass(frozen=True)
 class Kept:
-    """Where the evidence is: `path` None where it was not kept."""
+    """Where the evidence is (`path` None where it was not kept), and what went wrong while it was collected."""
 
     path: Path | None
     replayed: bool = False
+    problems: tuple[str, ...] = ()  # what the observers met
 
 
 def verdict(ledger: Ledger, kept: Kept, width: int, interrupted: bool = False) -> Iterator[Line]:
     """Every line, the last one being the verdict itself."""
     yield from _table(ledger, width)
     yield from _reasons(ledger)
+    yield from _observers(kept)
     yield from _problems(ledger)
     yield from _warnings(ledger)
     yield from _failures(ledger)
@@ -98,6 +100,24 @@ def _reasons(ledger: Ledger) -> Iterator[Line]:
     for (count, kind, reason, more), names in groups.items():
         others = f" (and {more} more such reasons)" if more else ""
         yield Line(f"  {', '.join(names)}: {count} {kind}{'' if count == 1 else 's'}: {reason}{others}", YELLOW)
+
+
+def _observers(kept: Kept) -> Iterator[Line]:
+    """What the observers met: the causes of much that could not be judged, and what they could not clean up."""
+    if kept.problems:
+        yield Line("", {})
+        yield Line("While observing:", BOLD)
+    # the same may be told twice, once with its remedy
+    told = [each for each in kept.problems if not any(_repeats(each, other) for other in kept.problems)]
+    for problem in told[:MOST_FAILURES]:
+        yield Line(f"  {plain(problem)}", YELLOW)
+    if len(told) > MOST_FAILURES:
+        yield Line(f"  … and {len(told) - MOST_FAILURES} more, in run.json", YELLOW)
+
+
+def _repeats(problem: str, other: str) -> bool:
+    told = problem.partition(": ")[2]  # what follows the node's name
+    return bool(told) and told in other and len(problem) < len(other)
 
 
 def _problems(ledger: Ledger) -> Iterator[Line]:
@@ -189,9 +209,16 @@ def last_line(ledger: Ledger, interrupted: bool) -> Line:
 
 
 def _named(records: tuple[Record, ...]) -> str:
-    """`MTU-1 on virtnest-rook-ceph-2; PATH-1 on a → b, b → a`."""
-    groups: dict[str, list[str]] = {}
+    """`MTU-1 on virtnest-rook-ceph-2; PATH-1 on a → b, b → a; PATH-2 on 6 pairs`."""
+    groups: dict[str, list[Record]] = {}
     for record in records:
-        groups.setdefault(record.requirement, []).append(place(record.subject))
-    named = [f"{name} on {in_order(filter(None, where), 3) or 'the cluster'}" for name, where in groups.items()]
+        groups.setdefault(record.requirement, []).append(record)
+    named = [f"{name} on {_places(group)}" for name, group in groups.items()]
     return "; ".join(named[:MOST_NAMES]) + (f"; and {len(named) - MOST_NAMES} more" if len(named) > MOST_NAMES else "")
+
+
+def _places(records: list[Record]) -> str:
+    names = [place(record.subject) for record in records if record.subject]
+    if len(names) > (3 if records[0].kind == "node" else 2):
+        return f"{len(names)} {records[0].kind}s"
+    return ", ".join(names) or "the cluster"

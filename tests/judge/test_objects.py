@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
-from test_configuration import Cluster, cluster  # noqa: F401, the fixture
+from tests.judge.test_configuration import Cluster, cluster  # noqa: F401, the fixture
 
 POOL = {"metadata": {"name": "p"}, "spec": {"cidr": "10.233.64.0/18", "ipipMode": "Always", "blockSize": 24}}
 
@@ -80,6 +80,20 @@ def test_what_changed_during_the_run_is_not_judged(cluster: Cluster) -> None:  #
         "changed during the run, so not judged: pods n/x",
         "changed during the run, so not judged: ipamblocks b",
     ]
+
+
+def test_an_address_given_during_the_run_is_not_judged(cluster: Cluster) -> None:  # noqa: F811
+    """A pod that starts between the two readings: its address is in the second one's block alone."""
+
+    def block(*given: int | None) -> dict[str, Any]:
+        spec = {"cidr": "10.233.64.0/30", "affinity": "host:a", "allocations": given, "attributes": [{}, {}]}
+        return {"metadata": {"name": "b"}, "spec": spec}
+
+    cluster.write("ipamblocks.crd.projectcalico.org", [block(0, None, None, 1)])
+    cluster.write("ipamblocks.crd.projectcalico.org", [block(0, None, 1, None)], after=True)
+    found = cluster.read()
+    assert set(found.unsettled) == {IPv4Network("10.233.64.2/32"), IPv4Network("10.233.64.3/32")}
+    assert len(found.blocks) == 1
 
 
 def test_a_heartbeat_is_no_change(cluster: Cluster) -> None:  # noqa: F811

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from pytest_calico_ipip.lab.api.store import Store
 from pytest_calico_ipip.lab.calico import workload
 from pytest_calico_ipip.lab.calico.objects import hostname_hash
-from pytest_calico_ipip.lab.controlplane import fill
+from pytest_calico_ipip.lab.controlplane import fill, keep_calico_node
 from pytest_calico_ipip.lab.kubelet.status import ContainerState, pod_status
 from pytest_calico_ipip.lab.spec import LabSpec
 
@@ -154,6 +155,32 @@ def test_calico_node_is_a_daemon_set_with_a_pod_a_node(store: Store) -> None:
         assert pod["spec"]["hostNetwork"] is True
         assert pod["spec"]["containers"][0]["image"] == "docker.io/calico/node:v3.31.7"
     assert daemon_set["status"]["numberReady"] == 3
+
+
+def test_a_deleted_calico_node_pod_comes_back() -> None:
+    """The DaemonSet keeps a pod on each node, under another name, and lets go when it is deleted itself."""
+    spec, store = LabSpec(nodes=2), Store()
+    fill(store, spec)
+
+    def names() -> dict[str, str]:
+        pods = store.list("pods", "kube-system", label_selector="k8s-app=calico-node")[0]
+        return {pod["spec"]["nodeName"]: pod["metadata"]["name"] for pod in pods}
+
+    async def work() -> None:
+        keeping = asyncio.create_task(keep_calico_node(store, spec))
+        await asyncio.sleep(0)
+        before = names()
+        store.delete("pods", "kube-system", before["virtnest-rook-ceph-2"], grace_period_seconds=0)
+        await asyncio.sleep(0.01)
+        after = names()
+        assert after["virtnest-rook-ceph-1"] == before["virtnest-rook-ceph-1"]
+        assert after["virtnest-rook-ceph-2"] != before["virtnest-rook-ceph-2"]
+        store.delete("daemonsets.apps", "kube-system", "calico-node")
+        await asyncio.sleep(0.01)
+        assert names() == {}
+        keeping.cancel()
+
+    asyncio.run(work())
 
 
 def test_environment_follows_the_spec_and_the_config_map() -> None:

@@ -95,6 +95,7 @@ class Lab:
 
     def gone(self, name: str) -> None:
         self.wait(lambda: name not in [pod["metadata"]["name"] for pod in self.store.list("pods", "default")[0]])
+        self.wait(lambda: not self.kubelets.knows("default", name))
 
     def in_pod(self, name: str, *command: str, stdin: bytes | None = None, tty: bool = False) -> tuple[int, str, str]:
         async def work() -> tuple[int, str, str]:
@@ -460,6 +461,25 @@ def test_deletion_without_grace(lab: Lab) -> None:
     lab.running(name)
     lab.store.delete("pods", "default", name, grace_period_seconds=0)
     lab.wait(lambda: workload_interface("default", name) not in lab.on_node("ip -br link"))
+    lab.wait(lambda: not lab.kubelets.knows("default", name))
+
+
+@pytest.mark.parametrize("grace", [None, 0])
+@pytest.mark.parametrize("steps", [0, 1, 3, 6, 10, 20])
+def test_deletion_at_any_moment_leaves_nothing(lab: Lab, steps: int, grace: int | None) -> None:
+    """A pod that is deleted while it is being made leaves no interface, no namespace, no process and no address."""
+    used = lab.on_node("ls /run/netns; ps ax -o args | grep -c 'slee[p] 6161'; ip -br link | grep -c cali")
+    name = lab.create(container={"command": ["sleep", "6161"]})
+    for _ in range(steps):
+        lab.run(asyncio.sleep(0.003))
+    lab.store.delete("pods", "default", name, grace_period_seconds=grace)
+    lab.gone(name)
+    lab.run(asyncio.sleep(0.05))  # the kubelet hears of it
+    lab.wait(lambda: not lab.kubelets.knows("default", name))
+    assert lab.on_node("ls /run/netns; ps ax -o args | grep -c 'slee[p] 6161'; ip -br link | grep -c cali") == used
+    blocks = lab.store.list("ipamblocks.crd.projectcalico.org")[0]
+    assert f'"pod": "{name}"' not in json.dumps([block["spec"]["attributes"] for block in blocks])
+    assert not lab.kubelets.failure.done()
 
 
 @pytest.mark.parametrize(("command", "phase"), [("exit 0", "Succeeded"), ("exit 3", "Failed")])

@@ -47,7 +47,16 @@ def on_evidence(work: Path, evidence: Path) -> Verdict:
 def _suite(report: Path, before: Sequence[str], arguments: Sequence[str]) -> Verdict:
     # no source of the outer shell may leak in; a second pytest below an xdist worker is a run of its own
     keep = {k: v for k, v in os.environ.items() if k != "KUBECONFIG" and not k.startswith(("PYTEST_", "IPIP_"))}
-    suite = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "conformance/", f"--junitxml={report}", *arguments]
+    suite = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "conformance/",
+        f"--junitxml={report}",
+        *arguments,
+    ]
     done = subprocess.run(
         [*before, *suite], cwd=ROOT, env=keep, capture_output=True, text=True, timeout=TIMEOUT, check=False
     )

@@ -196,9 +196,14 @@ def _as_programmed(expectation: NodeExpectation, expected: ExpectedRoute) -> Rou
 
 
 def _decisions(expectation: NodeExpectation) -> Iterator[tuple[IPv4Address, Decision]]:
-    for network, way in expectation.ways:
+    """Every pod, and the last address of every other node's block."""
+    devices = {local.address: local.interface for local in expectation.pods}
+    for network, _ in expectation.ways:
         address = network.network_address + network.num_addresses - 1
-        if way.kind != "local":
+        way = expectation.way_to(address)
+        if address in devices:
+            yield address, Decision(address, devices[address], None)
+        elif way is not None and way.kind != "local":
             yield address, Decision(address, "tunl0" if way.kind == "tunnel" else "ens192", way.next_hop)
 
 

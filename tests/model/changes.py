@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from recordings import edit, pod_namespace
+from tests.model.recordings import edit, pod_namespace
 
 Change = Callable[[Path], None]
 
@@ -98,6 +98,15 @@ def rule(node: str, **fields: Any) -> Change:
 
     def change(root: Path) -> None:
         edit(root / "nodes" / node / "ip-rule.json", lambda rows: rows.insert(1, fields))
+
+    return change
+
+
+def without_rule(node: str, table: str) -> Change:
+    """A table that no policy rule consults any more."""
+
+    def change(root: Path) -> None:
+        edit(root / "nodes" / node / "ip-rule.json", lambda rows: [row for row in rows if row["table"] != table])
 
     return change
 

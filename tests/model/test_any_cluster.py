@@ -6,15 +6,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
-from built import datastores, world_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from recordings import judged, judged_later
 
 from pytest_calico_ipip.model.datastore import Datastore
 from pytest_calico_ipip.model.judgement import Judgement, Outcome
 from pytest_calico_ipip.model.nodestate import Link, NextHop, NodeState, Route
 from pytest_calico_ipip.model.world import World
+from tests.model.built import datastores, world_of
+from tests.model.recordings import judged, judged_later
 
 BOUNDED = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 CLEAN = {Outcome.HOLDS, Outcome.MISSING, Outcome.NOT_APPLICABLE}

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from changes import (
+
+from pytest_calico_ipip.model.judgement import Outcome
+from tests.model.changes import (
     Change,
     another_route,
     api,
@@ -23,10 +25,9 @@ from changes import (
     sysctl,
     together,
     tunnel_data,
+    without_rule,
 )
-from recordings import ALWAYS, CROSS, FELIX, N1, N2, N3, copied, found, world
-
-from pytest_calico_ipip.model.judgement import Outcome
+from tests.model.recordings import ALWAYS, CHECKS, CROSS, FELIX, N1, N2, N3, copied, found, world
 
 # the second node's block and pod, as in the recordings
 BLOCK, POD, CALI = "10.233.109.0/24", "10.233.109.1", "cali8e6ddf62423"
@@ -155,6 +156,15 @@ TABLE: dict[str, tuple[str, Change, str]] = {
         "ROUTE-4@1",
     ),
     "a rule that drops": (ALWAYS, rule(N1, priority=100, src="all", dst=OWN, action="blackhole"), "ROUTE-4@1"),
+    "no rule for the main table": (
+        ALWAYS,
+        without_rule(N1, "main"),
+        "ROUTE-1@1 ROUTE-2@1 ROUTE-3@1 NODE-4@1",
+    ),
+    "block route's flags not told": (ALWAYS, route(N1, BLOCK, flags=None), "ROUTE-2@1 ROUTE-4@1"),
+    "block route's device not told": (ALWAYS, route(N1, BLOCK, dev=None), "ROUTE-2@1 ROUTE-4@1"),
+    "pod route's scope not told": (ALWAYS, route(N1, OWN_POD, scope=None), "ROUTE-1@1 ROUTE-4@1"),
+    "blackhole's type not told": (ALWAYS, route(N1, OWN, type=None), "ROUTE-3@1 ROUTE-4@1"),
     # workload interfaces
     "pod MTU too large": (ALWAYS, both_ends(N2, CALI, POD, mtu=1500), "MTU-2@2"),
     "interface MTU too large": (ALWAYS, link(N2, CALI, mtu=1500), "MTU-2@2"),
@@ -389,8 +399,6 @@ def test_what_is_free_is_not_judged(name: str, tmp_path: Path) -> None:
 
 def test_the_table_is_large_enough() -> None:
     """At least 45 changes are looked for, on each of the three recordings, and every requirement is tripped by one."""
-    from recordings import CHECKS
-
     assert len(TABLE) >= 45
     assert {recording for recording, _, _ in TABLE.values()} == {ALWAYS, CROSS, FELIX}
     tripped = {word.split("@")[0] for _, _, expected in TABLE.values() for word in expected.split()}

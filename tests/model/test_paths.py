@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
 
-from wire_scene import A, B, C, Scene, healthy, host_end, pod
-
 from pytest_calico_ipip.model.absent import Absent
 from pytest_calico_ipip.model.paths import Flight, Paths
 from pytest_calico_ipip.model.points import Points, Role
+from tests.model.wire_scene import A, B, C, Scene, healthy, host_end, pod
 
 
 def paths(scene: Scene) -> Paths:
@@ -80,6 +79,7 @@ def test_a_probe_to_an_unknown_address_is_noted() -> None:
     assert paths(scene).notes == (
         f"probe {A}:{B} echo was not followed: no pod of the datastore has the address 10.233.99.99",
     )
+    assert set(scene.judgements()["PATH-1", "1:2"].inconclusive) > set(paths(scene).notes)
 
 
 def test_a_pod_s_namespace_is_found_by_its_veth_or_by_its_address() -> None:

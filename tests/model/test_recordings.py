@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from recordings import CHECKS, HEALTHY, N1, RECORDED, copied, found, judged, judged_later, world
 
 from pytest_calico_ipip.model.judgement import Outcome
+from tests.model.recordings import CHECKS, HEALTHY, N1, RECORDED, copied, found, judged, judged_later, world
 
 
 @pytest.mark.parametrize("recording", HEALTHY)

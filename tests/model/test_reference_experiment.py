@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from recordings import N1, N2, N3, RECORDED, judged, world
 
 from pytest_calico_ipip.model.judgement import Judgement, Outcome
+from tests.model.recordings import N1, N2, N3, RECORDED, judged, world
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,13 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 
 import pytest
-from wire_scene import ADDRESSES, A, B, C, Scene, healthy, host_end, pod
 
 from pytest_calico_ipip.model.absent import Absent
 from pytest_calico_ipip.model.checks import wire_path
 from pytest_calico_ipip.model.judgement import Outcome
 from pytest_calico_ipip.model.paths import Sight
 from pytest_calico_ipip.model.wire import Header, Icmp, Packet
+from tests.model.wire_scene import ADDRESSES, A, B, C, Scene, healthy, host_end, pod
 
 Break = Callable[[Scene], None]
 WAY = [(A, "eth0"), (A, "cali"), (A, "tunl0"), (A, "ens192"), (B, "ens192"), (B, "tunl0"), (B, "cali"), (B, "eth0")]
@@ -362,6 +362,15 @@ BROKEN: dict[str, tuple[Break, set[tuple[str, str]], str]] = {
         everywhere(inner(source=IPv4Address("10.7.120.11")), "echo-from-node", since=2),
         {(P7, ONE_TWO)},
         "10.233.107.0 (the node's tunnel address)",
+    ),
+    "node's own packet translated, address and id": (
+        everywhere(
+            lambda packet: carries(id=60_001)(inner(source=IPv4Address("10.7.120.11"))(packet)),
+            "echo-from-node",
+            since=2,
+        ),
+        {(P7, ONE_TWO)},
+        "10.7.120.11, in 10.7.120.11 > 10.233.109.1",
     ),
     "node's own packet bare at the NIC": (
         change(A, "ens192", bare, kind="echo-from-node"),

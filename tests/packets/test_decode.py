@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 
 import pytest
-from frames import ETHER, RAW, decode, echo, ipv4, write_pcap
 
 from pytest_calico_ipip.evidence import Evidence
 from pytest_calico_ipip.model.absent import Absent
@@ -22,6 +21,7 @@ from pytest_calico_ipip.model.wire import Capture, Packet
 from pytest_calico_ipip.packets import decode as decoding
 from pytest_calico_ipip.packets.decode import read_capture
 from pytest_calico_ipip.packets.pcap import read_pcap
+from tests.packets.frames import ETHER, RAW, decode, echo, ipv4, write_pcap
 
 RECORDED = Path(__file__).parent.parent / "recorded"
 RECORDINGS = ["v3.31.7-always", "v3.31.7-crosssubnet", "v3.34dev-always"]
@@ -281,10 +281,12 @@ def alive(pid: int) -> bool:
 
 def test_too_many_packets_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A capture beyond the bound is an error that says so, before it is decoded."""
-    monkeypatch.setattr(decoding, "MOST_PACKETS", 100)
-    capture = read_capture(Evidence(RECORDED / "v3.31.7-always"), live=False)
-    assert isinstance(capture, Absent)
-    assert "212 packets, more than 100" in capture.reason
+    for bound, says in (("MOST_PACKETS", "212 packets, more than 100"), ("MOST_BYTES", "bytes, more than 100")):
+        with monkeypatch.context() as patch:
+            patch.setattr(decoding, bound, 100)
+            capture = read_capture(Evidence(RECORDED / "v3.31.7-always"), live=False)
+        assert isinstance(capture, Absent)
+        assert says in capture.reason
 
 
 @pytest.mark.parametrize("live", [True, False])

@@ -10,7 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from shell_project import Api, Project
+
+from tests.shell.shell_project import Api, Project
 
 
 @pytest.fixture(autouse=True)

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from shell_project import Project
 
 from pytest_calico_ipip import in_lab
+from tests.shell.shell_project import Project
 
 ONE = """
 def fine(world, node):

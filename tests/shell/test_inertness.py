@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from shell_project import Project
 
 from pytest_calico_ipip.options import BY_FLAG
+from tests.shell.shell_project import Project
 
 FOREIGN = """
 import pytest
@@ -152,6 +152,18 @@ def test_a_live_run_is_not_shared_out(project: Project, source: str) -> None:
     result = project.run("-n2", source)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "pytest-xdist" in result.stderr.str()
+
+
+def test_xdist_without_a_source(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where only the workers meet tests of the suite, each is an ERROR with the sentence; no cluster is touched."""
+    project.tests(OURS)
+    for value in ("", str(project.path / "nowhere")):
+        monkeypatch.setenv("KUBECONFIG", value)
+        result = project.pytester.runpytest_subprocess("-p", "no:asyncio", "-n1", ".")
+        result.assert_outcomes(errors=1)
+        assert result.ret == pytest.ExitCode.TESTS_FAILED
+        assert "INTERNALERROR" not in result.stdout.str()
+        assert ("there is no such file" if value else "no cluster to judge") in result.stdout.str()
 
 
 def test_one_test_is_chosen_by_its_id(project: Project) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from shell_project import Api, Project
+
+from tests.shell.shell_project import Api, Project
 
 ONE = """
 def fine(world, node):

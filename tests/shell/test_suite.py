@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from shell_project import Case, junit
+
+from tests.shell.shell_project import Case, junit
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDED = ROOT / "tests" / "recorded" / "v3.31.7-always"

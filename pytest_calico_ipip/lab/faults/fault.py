@@ -35,9 +35,10 @@ class BirdEdit:
 class Fault:
     """A named way to break a cluster.
 
-    `fails` are the ids of exactly the requirements that must fail, whatever else is asserted. `at_pod` commands know
-    POD_NAME, POD_NAMESPACE, POD_IP, HOST_IFACE and NETNS. `verify` commands end with 0 as long as the fault is there;
-    they run in their node when the user's command has ended.
+    `fails` are the ids of exactly the requirements that must fail. Where packets die on their way, that is said once,
+    by PATH-1 (PATH-6 within a node): what only a packet that arrives could show is then not asserted. `at_pod` commands
+    know POD_NAME, POD_NAMESPACE, POD_IP, HOST_IFACE and NETNS. `verify` commands end with 0 as long as the fault is
+    there; they run in their node when the user's command has ended.
     """
 
     name: str

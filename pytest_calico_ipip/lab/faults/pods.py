@@ -25,21 +25,21 @@ FAULTS = (
     Fault(
         name="workload-route-missing",
         breaks=f"{SECOND.name} has no route to its own pods",
-        fails=("ROUTE-1", "POD-4", "MTU-4", "PATH-1", "PATH-4", "PATH-7"),
+        fails=("ROUTE-1", "POD-4", "PATH-1", "PATH-6"),
         at_pod=on(SECOND, 'ip route del "$POD_IP" dev "$HOST_IFACE"'),
         verify=on(SECOND, _each('test -z "$(ip -4 route show dev "$each")"')),
     ),
     Fault(
         name="proxy-arp-off",
         breaks=f"{SECOND.name} does not answer its pods' ARP requests for their gateway",
-        fails=("VETH-4", "POD-4", "MTU-4", "PATH-1", "PATH-4", "PATH-7"),
+        fails=("VETH-4", "POD-4", "PATH-1", "PATH-6"),
         at_pod=on(SECOND, 'sysctl -qw "net.ipv4.conf.$HOST_IFACE.proxy_arp=0"'),
         verify=on(SECOND, _each('grep -q 0 "/proc/sys/net/ipv4/conf/$each/proxy_arp"')),
     ),
     Fault(
         name="pod-mtu",
         breaks=f"the pods of {SECOND.name} have an MTU of 1500, as if there were no tunnel",
-        fails=("MTU-2", "MTU-5"),
+        fails=("MTU-2", "MTU-4"),
         at_pod=on(SECOND, f'ip link set "$HOST_IFACE" mtu 1500 && {_IN_POD} link set eth0 mtu 1500'),
         verify=on(SECOND, _each('grep -q 1500 "/sys/class/net/$each/mtu"')),
     ),
@@ -50,9 +50,9 @@ FAULTS = (
         at_pod=on(SECOND, f"{_IN_POD} address add 192.0.2.7/32 dev eth0"),
     ),
     Fault(
-        name="pod-default-route-missing",
-        breaks=f"the pods of {SECOND.name} have no default route",
-        fails=("POD-3", "MTU-4", "PATH-1", "PATH-4", "PATH-7"),
-        at_pod=on(SECOND, f"{_IN_POD} route del default"),
+        name="pod-gateway",
+        breaks=f"the default route of the pods of {SECOND.name} is via 169.254.1.2, for which proxy ARP answers too",
+        fails=("POD-3",),
+        at_pod=on(SECOND, f"{_IN_POD} route replace default via 169.254.1.2 dev eth0 onlink"),
     ),
 )

@@ -60,8 +60,7 @@ def run(job: Job, directory: RunDirectory) -> int:
     claim = claim_cpu()
     try:
         with _Guest(job, directory.path, kernel) as guest:
-            guest.boot(megabytes, memory, claim.cpu)
-            status = guest.carry()
+            status = guest.live(megabytes, memory, claim.cpu)
     finally:
         claim.release()
     if status is None:
@@ -103,8 +102,13 @@ class _Guest:
         for descriptor in (self._in, self._out, self._err, self._orders, self._events):
             os.close(descriptor)
 
-    def boot(self, megabytes: int, memory: Path, cpu: int) -> None:
-        """Start the kernel."""
+    def live(self, megabytes: int, memory: Path, cpu: int) -> int | None:
+        """Boot, and carry the streams until the guest has ended: the status that it told, if it did."""
+        with self._signals():
+            self._boot(megabytes, memory, cpu)
+            return self._carry()
+
+    def _boot(self, megabytes: int, memory: Path, cpu: int) -> None:
         self._job.write(self._directory / "job.json")
         init = self._directory / "init.py"
         init.write_text(self._init(), encoding="utf-8", errors="surrogateescape")
@@ -135,6 +139,8 @@ class _Guest:
         )
         for descriptor in (*guest_ends, log, lab_log):
             os.close(descriptor)
+        if self._stopped_by is not None:  # a signal came while there was no process yet
+            self._process.terminate()
 
     def _init(self) -> str:
         rows, columns = _terminal_size(self._terminals)
@@ -152,11 +158,6 @@ class _Guest:
             f"import sys\nsys.dont_write_bytecode = True\nsys.path[:] = {path!r}\n"
             f"from pytest_calico_ipip.lab.kernel import guest\nguest.main(guest.Boot(**{boot!r}))\n"
         )
-
-    def carry(self) -> int | None:
-        """Carry the streams until the guest has ended: the status that it told, if it did."""
-        with self._signals():
-            return self._carry()
 
     def _carry(self) -> int | None:
         status: int | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -19,6 +20,10 @@ _ROOT = Path(__file__).parents[3]
 _PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from pytest_calico_ipip.lab.kubelet.shim import main; main()"
 _LARGEST = 1 << 18
 _OPERATION_SECONDS = 30.0
+# of the operations that make and end pods so many at once: the shims of twenty nodes would leave the API, which shares
+# a guest's one processor with them, a twentieth of it
+_HEAVY = frozenset({"sandbox", "start", "remove"})
+_AT_ONCE = 3
 
 
 class Refused(Exception):
@@ -32,9 +37,10 @@ class Refused(Exception):
 class NodeEngine:
     """What the kubelet of one node can have done in that node."""
 
-    def __init__(self, node: str, link: socket.socket) -> None:
+    def __init__(self, node: str, link: socket.socket, turns: asyncio.Semaphore) -> None:
         self.node = node
         self._link = link
+        self._turns = turns
         self._numbers = itertools.count(1)
         self._replies: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._ends: dict[str, asyncio.Future[int]] = {}
@@ -43,6 +49,12 @@ class NodeEngine:
 
     async def ask(self, operation: str, fds: Sequence[int] = (), **request: Any) -> dict[str, Any]:
         """One request; the descriptors are copied. Raises `Refused`."""
+        if operation in _HEAVY:
+            async with self._turns:
+                return await self._ask(operation, fds, request)
+        return await self._ask(operation, fds, request)
+
+    async def _ask(self, operation: str, fds: Sequence[int], request: Mapping[str, Any]) -> dict[str, Any]:
         if self._gone:
             raise Refused(f"the shim of {self.node} has ended", "Gone")
         number = next(self._numbers)
@@ -125,6 +137,7 @@ class Engine:
     def __init__(self, process: subprocess.Popen[bytes], control: socket.socket) -> None:
         self._process = process
         self._control = control
+        self._turns = asyncio.Semaphore(max(_AT_ONCE, os.cpu_count() or 1))
         self.nodes: dict[str, NodeEngine] = {}
 
     @classmethod
@@ -153,7 +166,7 @@ class Engine:
         except OSError as error:
             raise LabError(f"the kubelets' shim has ended ({error}), exit status {self._process.poll()}") from error
         theirs.close()
-        self.nodes[node] = NodeEngine(node, ours)
+        self.nodes[node] = NodeEngine(node, ours, self._turns)
         return self.nodes[node]
 
     async def close(self) -> None:

@@ -108,6 +108,10 @@ class Kubelets:
         if not self.failure.done():
             self.failure.cancel()
 
+    def knows(self, namespace: str, name: str) -> bool:
+        """Whether anything of a pod of that name is still here, also after its object has gone."""
+        return any((pod.namespace, pod.name) == (namespace, name) for pod in self._pods.values())
+
     # watching
 
     async def _watch(self) -> None:
@@ -151,6 +155,7 @@ class Kubelets:
     def _fail(self, error: Exception) -> None:
         if not self.failure.done():
             self.failure.set_exception(error)
+            self.failure.exception()  # it is no longer asyncio's business that somebody reads it
 
     def _ground(self, node: str) -> Ground:
         assert self._engine is not None

@@ -98,8 +98,8 @@ class Pod:
                 for container, spec in zip(self.containers, self.pod["spec"]["containers"], strict=True):
                     container.begin(self._program(spec))
             await self._deleted.wait()
-            if self._sandbox is not None and not self.is_calico_node:
-                for container in self.containers:
+            for container in self.containers:
+                if container.task is not None:
                     self._say("Killing", f"Stopping container {container.name}", container=container.name)
         finally:
             await asyncio.gather(*(container.stop(self._grace) for container in self.containers))
@@ -116,6 +116,7 @@ class Pod:
     async def _set_up(self) -> bool:
         """Sandbox, firewall, hooks; whether the containers may start."""
         try:
+            podspec.refuse_what_is_missing(self.pod)
             sysctls = podspec.sysctls(self.pod)
             if self.pod["spec"].get("hostNetwork"):
                 self._sandbox = Sandbox(secrets.token_hex(32), "", "", str(self._ground.node.address.ip))

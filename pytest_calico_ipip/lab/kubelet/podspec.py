@@ -79,6 +79,13 @@ def files(pod: Object, address: str) -> dict[str, str]:
     }
 
 
+def refuse_what_is_missing(pod: Object) -> None:
+    """What this kubelet cannot give a pod keeps it from starting, rather than be left out. Raises `BadSpec`."""
+    for field, what in (("initContainers", "init containers"), ("volumes", "volumes")):
+        if pod["spec"].get(field):
+            raise BadSpec(f"this lab's kubelet has no {what}")
+
+
 def sysctls(pod: Object) -> dict[str, str]:
     """`securityContext.sysctls`, those of the pod's own network namespace. Raises `BadSpec`."""
     asked = (pod["spec"].get("securityContext") or {}).get("sysctls") or ()

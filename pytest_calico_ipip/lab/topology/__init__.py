@@ -19,7 +19,7 @@ from ..spec import LabSpec, NodeSpec
 from . import accounts, bird, firewall, ssh
 from .modules import MODULES
 from .node import Completed, Node
-from .plan import Paths, Programs, hosts, plan
+from .plan import Paths, Programs, hosts, whole_plan
 
 __all__ = ["MODULES", "Completed", "Node", "Topology"]
 
@@ -38,7 +38,8 @@ class Topology:
     holders: asyncio.subprocess.Process
     edits: Sequence[BirdEdit] = ()
     seconds: dict[str, float] = field(default_factory=dict)  # how long each node's set-up took
-    _pods: dict[str, set[firewall.PodRules]] = field(default_factory=dict)
+    _wanted: dict[str, set[firewall.PodRules]] = field(default_factory=dict)
+    _programmed: dict[str, frozenset[firewall.PodRules]] = field(default_factory=dict)
     _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
 
     @classmethod
@@ -54,7 +55,7 @@ class Topology:
         paths = Paths(state)
         programs = _programs()
         binds = await _write_files(nodes, paths, edits)
-        work = json.dumps(plan(nodes, paths, binds, _legacy_iptables(), programs))
+        work = json.dumps(whole_plan(nodes, paths, binds, _legacy_iptables(), programs))
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", "-B", str(Path(__file__).with_name("holders.py"))),
             stdin=asyncio.subprocess.PIPE,
@@ -81,7 +82,8 @@ class Topology:
             holders=process,
             edits=edits,
             seconds=answer["seconds"],
-            _pods={node.name: set() for node in nodes},
+            _wanted={node.name: set() for node in nodes},
+            _programmed={node.name: frozenset() for node in nodes},
             _locks={node.name: asyncio.Lock() for node in nodes},
         )
 
@@ -126,23 +128,22 @@ class Topology:
     async def firewall_add_pod(
         self, node: str, workload_interface: str, namespace: str, service_account: str = "default"
     ) -> None:
-        """Add a workload's chains, and its profiles' where they are new, with one restore call."""
-        pod = firewall.PodRules(workload_interface, namespace, service_account)
-        await self._firewall(node, {pod}, set())
+        """Add a workload's chains, and its profiles' where they are new; one restore call for all that wait."""
+        self._wanted[node] |= {firewall.PodRules(workload_interface, namespace, service_account)}
+        await self._program(node)
 
     async def firewall_remove_pod(self, node: str, workload_interface: str) -> None:
         """Remove a workload's chains, and those of profiles that nobody else on the node has."""
-        gone = {pod for pod in self._pods[node] if pod.interface == workload_interface}
-        await self._firewall(node, set(), gone)
+        self._wanted[node] = {pod for pod in self._wanted[node] if pod.interface != workload_interface}
+        await self._program(node)
 
-    async def _firewall(self, node: str, add: set[firewall.PodRules], remove: set[firewall.PodRules]) -> None:
+    async def _program(self, node: str) -> None:
         async with self._locks[node]:
-            before = self._pods[node]
-            after = (before | add) - remove
+            before, after = self._programmed[node], frozenset(self._wanted[node])
             if after != before:
                 text = firewall.pods_text(before, after)
                 await self.nodes[node].run(["iptables-legacy-restore", "--noflush", "-w"], input=text.encode())
-                self._pods[node] = after
+                self._programmed[node] = after
 
     async def close(self) -> None:
         """End every process of every node; safe to call twice."""
@@ -220,20 +221,28 @@ async def _write_files(nodes: Sequence[NodeSpec], paths: Paths, edits: Sequence[
             if edit.node == node.name:
                 text = edit.apply(text)
         paths.bird_config(node.name).write_text(text)
-    passwd = accounts.passwd(Path("/etc/passwd").read_text(), str(paths.home), str(paths.login_shell), None)
+    # an ordinary account that may become root, for who wants to see the suite do that; only where the machine has sudo
+    operator = paths.state / accounts.OPERATOR if shutil.which("sudo", path=_sbin()) else None
+    passwd = accounts.passwd(
+        Path("/etc/passwd").read_text(), str(paths.home), str(paths.login_shell), str(operator) if operator else None
+    )
     paths.login_shell.write_text(accounts.LOGIN_SHELL)
     paths.login_shell.chmod(0o755)
     generated = {
         "/etc/passwd": passwd,
         "/etc/shadow": accounts.shadow(accounts.names(passwd)),
-        "/etc/group": accounts.group(Path("/etc/group").read_text(), with_operator=False),
+        "/etc/group": accounts.group(Path("/etc/group").read_text(), with_operator=operator is not None),
         "/etc/hosts": hosts(nodes),
     }
+    if operator is not None:
+        operator.mkdir(exist_ok=True)
+        os.chown(operator, accounts.OPERATOR_ID, accounts.OPERATOR_ID)
+        generated["/etc/sudoers"] = accounts.SUDOERS
     binds = []
     (paths.state / "etc").mkdir(exist_ok=True)
     for target, text in generated.items():
         source = paths.state / "etc" / Path(target).name
         source.write_text(text)
-        source.chmod(0o640 if target == "/etc/shadow" else 0o644)
+        source.chmod({"/etc/shadow": 0o640, "/etc/sudoers": 0o440}.get(target, 0o644))
         binds.append((str(source), target))
     return binds

@@ -12,6 +12,12 @@ OPERATOR = "operator"  # an ordinary account on every node, where the machine ha
 OPERATOR_ID = 61184  # systemd's range for dynamic users, never given to people
 
 
+SUDOERS = f"""Defaults env_reset
+Defaults secure_path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+root ALL=(ALL:ALL) ALL
+{OPERATOR} ALL=(ALL:ALL) NOPASSWD: ALL
+"""
+
 # A login shell that is bash for people and the quick /bin/sh for commands: bash takes 25 ms to start in User-Mode Linux
 LOGIN_SHELL = """#!/bin/sh
 if [ "$1" = -c ]; then

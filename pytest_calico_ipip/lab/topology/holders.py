@@ -1,6 +1,6 @@
 """A small program that makes the nodes' namespaces, sets them up, and keeps them until its standard input ends.
 
-Run as `python -I -S holders.py`, with a plan (JSON, `Plan` in plan.py writes it) as the first line of standard input.
+Run as `python -I -S holders.py`, with a plan (JSON, made by plan.py) as the first line of standard input.
 It answers with one line of JSON: `{"pids": {name: pid}}`, or `{"error": sentence}`. It uses no program but the ones
 that the plan names, and none of the standard library that is slow to import: in User-Mode Linux a program start costs
 8 ms and an import 1 ms, twenty nodes long.
@@ -158,6 +158,7 @@ def become_node(node: dict[str, Any], keep: list[str], ready: int, go: int, repo
         be_node(node, keep, ready, go)
     except (StepFailed, OSError) as error:
         os.write(report, f"{node['name']}: {error}".encode()[:4000])
+        os.write(ready, b"!")
         os._exit(1)
     os.write(report, f"+{time.monotonic() - started:.3f}".encode())
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -172,7 +173,11 @@ def become_node(node: dict[str, Any], keep: list[str], ready: int, go: int, repo
 def become_underlay(ready: int) -> None:
     """Hold a network namespace; never returns."""
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    unshare(CLONE_NEWNET)
+    try:
+        unshare(CLONE_NEWNET)
+    except StepFailed:
+        os.write(ready, b"!")
+        os._exit(1)
     os.write(ready, b"+")
     os.closerange(0, 256)
     os.execvp("sleep", ["sleep", "infinity"])
@@ -186,18 +191,18 @@ def prepare_base(base: dict[str, Any], keep: list[str]) -> None:
         extend(each["directory"], each["behind"], each["links"], each["directories"], keep)
 
 
-def await_all(ready: int, count: int) -> None:
-    """Until `count` children have their namespaces, or one has ended without."""
-    seen = 0
-    while seen < count:
-        got = len(os.read(ready, 64))
-        if got == 0:
-            raise StepFailed("a namespace could not be made")
+def await_all(ready: int, count: int, reports: dict[str, int]) -> None:
+    """Until `count` children have their namespaces, or one has failed."""
+    seen = b""
+    while len(seen) < count:
+        got = os.read(ready, 64)
+        if not got or b"!" in got:
+            raise StepFailed(early_report(reports) or "a network namespace could not be made")
         seen += got
 
 
 def early_report(reports: dict[str, int]) -> str:
-    """What a node said that could not even make its namespaces' mounts; empty if none did."""
+    """What a node has said that failed already; empty if none has."""
     for report in reports.values():
         os.set_blocking(report, False)
         try:
@@ -232,7 +237,7 @@ def build(plan: dict[str, Any]) -> dict[str, Any]:
         os.close(report_in)
         pids[node["name"]], reports[node["name"]] = pid, report_out
     os.close(ready_in)
-    await_all(ready_out, len(pids))
+    await_all(ready_out, len(pids), reports)
     for stage in plan["wiring"]:
         text = stage["batch"]
         # the lab's own network is where the program is that started this one

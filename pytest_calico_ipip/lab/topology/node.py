@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +58,7 @@ class Node:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env=None if env is None else dict(env),
+            start_new_session=True,  # so that all of it can be ended, on both sides of nsenter
         )
         shown = f"{self.spec.name}: {' '.join(argv)[:200]}"
         try:
@@ -65,7 +68,7 @@ class Node:
         finally:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
-                    process.kill()
+                    os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
         assert process.returncode is not None
         done = Completed(process.returncode, stdout, stderr)

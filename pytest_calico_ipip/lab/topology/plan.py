@@ -161,7 +161,7 @@ def _node(node: NodeSpec, nodes: Sequence[NodeSpec], paths: Paths, programs: Pro
     }
 
 
-def plan(
+def whole_plan(
     nodes: Sequence[NodeSpec],
     paths: Paths,
     binds: Sequence[tuple[str, str]],

@@ -7,8 +7,8 @@ from ipaddress import IPv4Address, IPv4Network
 
 from pytest_calico_ipip.model.absent import Absent, present
 from pytest_calico_ipip.model.checks.case import Case, node_check
-from pytest_calico_ipip.model.checks.matching import settled
-from pytest_calico_ipip.model.expected import TUNNEL_DEVICE, Way, underlay
+from pytest_calico_ipip.model.checks.matching import nic_name, settled, wanted_by
+from pytest_calico_ipip.model.expected import TUNNEL_DEVICE
 from pytest_calico_ipip.model.nodestate import Decision
 
 _FILE = "ip-route-get.json"
@@ -26,15 +26,15 @@ def decided(case: Case) -> None:
     for address in _must_be_asked(case):
         asked.setdefault(address)
     for address in asked:
-        way = case.expected.way_to(address)
-        if way is not None and settled(case, IPv4Network(address)):
-            wanted = _wanted(case, address, way)
-            if wanted:
-                observed = _as_typed(decisions[address]) if address in decisions else "could not be looked up"
-                case.compare(f"{case.node} ip route get {address}", wanted, observed, case.reading(_FILE))
-    for route in case.expected.routes_for("ROUTE-2"):
-        if settled(case, route.destination) and not any(address in route.destination for address in asked):
+        wanted = _wanted(case, address)
+        if wanted:
+            observed = _as_typed(decisions[address]) if address in decisions else "could not be looked up"
+            case.compare(f"{case.node} ip route get {address}", wanted, observed, case.reading(_FILE))
+    for route in wanted_by(case, "ROUTE-2"):
+        if not any(address in route.destination for address in asked):
             case.lack(Absent(f"{case.reading(_FILE).file} for an address in {route.destination}", failed=False))
+    if not asked:
+        case.not_applicable(f"{case.node} has no way to another pod")
 
 
 def _must_be_asked(case: Case) -> Iterator[IPv4Address]:
@@ -46,14 +46,23 @@ def _must_be_asked(case: Case) -> Iterator[IPv4Address]:
         yield route.destination.network_address
 
 
-def _wanted(case: Case, address: IPv4Address, way: Way) -> str:
-    """What must be decided, as `ip route get` says it; "" where nothing is said about this address."""
-    if way.kind == "local":
-        return next((f"dev {local.interface}" for local in case.expected.pods if local.address == address), "")
-    if way.kind == "tunnel":
-        return f"via {way.next_hop} dev {TUNNEL_DEVICE}"
-    nic = underlay(case.expected.node, case.state)
-    return f"via {way.next_hop} dev {nic.name if nic is not None else '?'}"
+def _wanted(case: Case, address: IPv4Address) -> str:
+    """What must be decided, as `ip route get` says it; "" where no requirement says anything about this address."""
+    if not settled(case, IPv4Network(address)):
+        return ""
+    covering = [r for r in case.expected.routes if address in r.destination and r.kind not in ("blackhole", "local")]
+    if not covering:
+        return ""
+    best = max(covering, key=lambda route: route.destination.prefixlen)
+    if not any(
+        r.requirement and (r.kind, r.next_hop, r.device) == (best.kind, best.next_hop, best.device) for r in covering
+    ):
+        return ""  # it may be there or not, so what it shadows may be decided too
+    if best.kind == "workload":
+        return f"dev {best.device}"
+    if best.next_hop is None:
+        return ""  # a node without an address: ROUTE-2 and NODE-1 say so
+    return f"via {best.next_hop} dev {TUNNEL_DEVICE if best.kind == 'tunnel' else nic_name(case, [best]) or '?'}"
 
 
 def _as_typed(decision: Decision) -> str:

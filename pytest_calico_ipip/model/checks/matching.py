@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import IPv4Network
 
-from pytest_calico_ipip.model.absent import present
+from pytest_calico_ipip.model.absent import Absent, present
 from pytest_calico_ipip.model.checks.case import Case
 from pytest_calico_ipip.model.expected import TUNNEL_DEVICE, ExpectedRoute, underlay
-from pytest_calico_ipip.model.nodestate import Route
+from pytest_calico_ipip.model.nodestate import Route, Rule
 
 ROUTES = "ip-route.json"
 BIRD = "bird"
@@ -76,8 +76,16 @@ def settled(case: Case, destination: IPv4Network) -> bool:
 
 
 def main_routes(case: Case) -> list[Route]:
-    """The main table."""
+    """The main table; nothing where the rules are known and none of them consults it for everything."""
+    rules = case.state.rules
+    if not isinstance(rules, Absent) and not any(_for_everything(rule, "main") for rule in rules):
+        case.whole("ip-rule.json", "the rule for the main table")
+        return []
     return [route for route in present(case.state.routes) if route.table == "main"]
+
+
+def _for_everything(rule: Rule, table: str) -> bool:
+    return rule.table == table and rule.source is None and rule.destination is None and not rule.conditions
 
 
 def nic_name(case: Case, routes: Iterable[ExpectedRoute]) -> str:

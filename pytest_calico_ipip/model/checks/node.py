@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pytest_calico_ipip.model.absent import Absent, Missing, present
 from pytest_calico_ipip.model.checks.case import Case, node_check
+from pytest_calico_ipip.model.checks.matching import main_routes
 from pytest_calico_ipip.model.checks.pods import GATEWAY
 from pytest_calico_ipip.model.expected import TUNNEL_DEVICE, underlay
 from pytest_calico_ipip.model.nodestate import Route
@@ -82,7 +83,7 @@ def forwarding(case: Case) -> None:
         key = f"net.ipv4.conf.{device}.forwarding"
         if key in sysctl:  # each device has a switch of its own, which ip_forward only sets
             case.compare(f"{case.node} {key}", "1", sysctl[key], reading)
-    taken = _taken(present(case.state.routes))
+    taken = _taken(main_routes(case))
     what, reading = f"{case.node} route to {GATEWAY}", case.reading("ip-route.json")
     prefix = case.expected.node.configuration.interface_prefix
     devices = [hop.device for hop in taken.next_hops] if taken is not None else []
@@ -95,7 +96,7 @@ def forwarding(case: Case) -> None:
     case.differ(what, "one that does not leave by a workload interface", observed, reading, note)
 
 
-def _taken(routes: tuple[Route, ...]) -> Route | None:
+def _taken(routes: list[Route]) -> Route | None:
     """The main table's most specific route to 169.254.1.1, the least metric first."""
-    holding = [route for route in routes if route.table in ("main", "default") and GATEWAY in route.destination]
+    holding = [route for route in routes if GATEWAY in route.destination]
     return min(holding, key=lambda route: (-route.destination.prefixlen, route.metric), default=None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from pytest_calico_ipip.model.absent import Absent
 from pytest_calico_ipip.model.checks.case import Case, cluster_check, node_check
 from pytest_calico_ipip.model.datastore import Block
@@ -37,14 +39,14 @@ def apart(case: Case) -> None:
     datastore.need("ippools", "ipamblocks")
     pools = sorted(datastore.pools, key=lambda pool: (pool.cidr.network_address, pool.cidr.prefixlen))
     # in this order, networks that overlap include two that follow each other
-    for one, other in zip(pools, pools[1:]):
+    for one, other in pairwise(pools):
         overlap = f"{other.cidr} of {other.name}" if one.cidr.overlaps(other.cidr) else "none"
         case.compare(f"pool that overlaps {one.name} ({one.cidr})", "none", overlap, case.api("ippools", other.name))
     blocks = sorted(
         (block.cidr for block in datastore.blocks if not block.deleted),
         key=lambda cidr: (cidr.network_address, cidr.prefixlen),
     )
-    for cidr, following in zip(blocks, blocks[1:]):
+    for cidr, following in pairwise(blocks):
         overlap = str(following) if cidr.overlaps(following) else "none"
         case.compare(f"block that overlaps {cidr}", "none", overlap, case.api("ipamblocks"))
     for cidr in blocks:

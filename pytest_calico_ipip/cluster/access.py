@@ -1,0 +1,125 @@
+"""How to reach an API server: address, TLS and credentials, as a kubeconfig has them.
+
+Whatever a kubeconfig may hold, the official client understands it. Loading that client takes a second on a slow
+machine, though, and a token beside a certificate authority needs none of it: such a file is read here.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import ssl
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_calico_ipip.errors import SetupProblem
+from pytest_calico_ipip.remote import one_line
+from pytest_calico_ipip.settings import Settings
+
+_SIMPLE_CLUSTER = {"server", "certificate-authority", "certificate-authority-data", "insecure-skip-tls-verify"}
+_SIMPLE_USER = {"token"}
+_PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
+
+
+@dataclass(frozen=True)
+class Access:
+    """One API server as one user. `authorization` gives the header's value anew for each request."""
+
+    server: str
+    tls: ssl.SSLContext
+    authorization: Callable[[], str | None]
+    server_name: str | None = None  # the name in its certificate, where that is not the address
+    proxy: str | None = None
+    no_proxy: str | None = None
+
+
+def access(settings: Settings) -> Access:
+    """Read the kubeconfig; nothing is sent yet, unless a credential plugin of it does. Raises `SetupProblem`."""
+    if settings.kubeconfig is None:
+        raise SetupProblem("No kubeconfig was given", "Name one with --kubeconfig FILE.")
+    try:
+        return _simple(settings.kubeconfig, settings.context) or _official(settings.kubeconfig, settings.context)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise SetupProblem(
+            f"{settings.kubeconfig} cannot be used: {one_line(str(error), 200)}",
+            "Check it with `kubectl --kubeconfig FILE get nodes`; a context is chosen with --ipip-context.",
+        ) from error
+
+
+def _simple(path: Path, context: str | None) -> Access | None:
+    """A cluster with its authority and a user with a token; None for everything that says more."""
+    import yaml
+
+    if any(os.environ.get(name) for name in _PROXIES):
+        return None
+    try:
+        document = yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+        chosen = _named(document["contexts"], context or document["current-context"])["context"]
+        cluster = _named(document["clusters"], chosen["cluster"])["cluster"]
+        user = _named(document["users"], chosen["user"])["user"]
+    except (yaml.YAMLError, KeyError, TypeError):
+        return None  # the official client says what is wrong
+    token, server = user.get("token"), cluster.get("server")
+    if not (
+        set(cluster) <= _SIMPLE_CLUSTER and set(user) == _SIMPLE_USER and token and str(server).startswith("https:")
+    ):
+        return None
+    authority = cluster.get("certificate-authority")
+    data = cluster.get("certificate-authority-data")
+    tls = _tls(
+        str(path.parent / authority) if authority else None,
+        base64.b64decode(data).decode("ascii") if data else None,
+        verify=not cluster.get("insecure-skip-tls-verify"),
+    )
+    return Access(str(server).rstrip("/"), tls, lambda: f"Bearer {token}")
+
+
+def _official(path: Path, context: str | None) -> Access:
+    """The official client: client certificates, credential plugins and auth providers, proxies, and its own errors."""
+    from kubernetes import client, config
+
+    configuration = client.Configuration()
+    try:
+        config.load_kube_config(  # type: ignore[no-untyped-call,unused-ignore]
+            config_file=str(path), context=context, client_configuration=configuration, persist_config=False
+        )
+    except config.ConfigException as error:
+        raise ValueError(str(error)) from error
+    tls = _tls(configuration.ssl_ca_cert, None, verify=configuration.verify_ssl)
+    if configuration.cert_file:
+        tls.load_cert_chain(configuration.cert_file, configuration.key_file)
+    one_at_a_time = threading.Lock()  # a credential plugin may be run to refresh a token
+
+    def authorization() -> str | None:
+        with one_at_a_time:
+            token = configuration.auth_settings().get("BearerToken")
+        return token["value"] if token else None
+
+    return Access(
+        configuration.host.rstrip("/"),
+        tls,
+        authorization,
+        getattr(configuration, "tls_server_name", None),
+        configuration.proxy,
+        configuration.no_proxy,
+    )
+
+
+def _tls(ca_file: str | None, ca_data: str | None, *, verify: bool) -> ssl.SSLContext:
+    tls = ssl.create_default_context(cafile=ca_file, cadata=ca_data)
+    # clusters' own authorities often lack what Python 3.13 began to insist on
+    tls.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
+    if not verify:
+        tls.check_hostname = False
+        tls.verify_mode = ssl.CERT_NONE
+    return tls
+
+
+def _named(entries: list[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
+    for entry in entries:
+        if entry["name"] == name:
+            return entry
+    raise KeyError(name)
