@@ -18,6 +18,12 @@ def test_workload_mtu(judged: Judged, node: str) -> None:
     assert judged(mtu.workload, node)
 
 
+@pytest.mark.requirement("MTU-3", level="SHOULD")
+def test_same_mtu(judged: Judged) -> None:
+    """Pods have the same MTU on all nodes."""
+    assert judged(mtu.alike)
+
+
 @pytest.mark.requirement("MTU-4")
 def test_full_size_echo(judged: Judged, pair: tuple[str, str]) -> None:
     """An echo of exactly the pod's MTU, not to be fragmented, gets its reply."""

@@ -3,7 +3,7 @@
 import pytest
 
 from pytest_calico_ipip.fixtures import Judged
-from pytest_calico_ipip.model.checks import routes
+from pytest_calico_ipip.model.checks import decisions, owner, routes
 
 
 @pytest.mark.requirement("ROUTE-1")
@@ -28,3 +28,21 @@ def test_own_blocks(judged: Judged, node: str) -> None:
 def test_unexplained_routes(judged: Judged, node: str) -> None:
     """Inside the IPIP pools a node has no route that the datastore does not explain."""
     assert judged(routes.unexplained, node)
+
+
+@pytest.mark.requirement("ROUTE-5")
+def test_decided(judged: Judged, node: str) -> None:
+    """Asked for a pod's address, the kernel decides the device and next hop that its routes should lead to."""
+    assert judged(decisions.decided, node)
+
+
+@pytest.mark.requirement("ROUTE-6")
+def test_borrowed(judged: Judged, node: str) -> None:
+    """A pod with an address of another node's block has a /32 of its own on every other node."""
+    assert judged(routes.borrowed, node)
+
+
+@pytest.mark.requirement("ROUTE-7")
+def test_owners_protocol(judged: Judged, node: str) -> None:
+    """IPIP routes carry their owner's protocol, and none is left from the other owner."""
+    assert judged(owner.owners_protocol, node)

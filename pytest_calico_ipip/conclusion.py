@@ -44,8 +44,11 @@ def _subject(item: pytest.Item) -> tuple[str, str]:
     if "pair" in parameters:
         pair = parameters["pair"]
         return "pair", ":".join(pair) if isinstance(pair, tuple) else ""
-    node = parameters.get("node")
-    return "node", node if isinstance(node, str) else ""
+    if "node" in parameters:
+        node = parameters["node"]
+        return "node", node if isinstance(node, str) else ""
+    # neither a node nor a pair: the cluster as a whole
+    return ("cluster", "cluster") if requirement_of(item) else ("node", "")
 
 
 def _sentence(item: pytest.Item) -> str:
@@ -54,17 +57,17 @@ def _sentence(item: pytest.Item) -> str:
 
 def conclude(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
     """Change `report` to what the judgement says, and attach the record that the verdict is made of."""
-    judgement = item.stash.get(JUDGEMENT, None)
+    judgement, about = item.stash.get(JUDGEMENT, None), item.stash[ABOUT]
     error = call.excinfo.value if call.excinfo is not None else None
     if report.failed and isinstance(error, IpipError):
         report.longrepr = _as_longrepr(shown.problem(error.problem, error.remedy))
     elif report.failed and isinstance(error, Inconclusive) and judgement is not None:
-        report.longrepr = _as_longrepr(shown.unjudged(judgement.requirement, judgement.subject, judgement.inconclusive))
+        report.longrepr = _as_longrepr(shown.unjudged(judgement.requirement, about["subject"], judgement.inconclusive))
         # pytest and JUnit call a failed call a FAIL and any other failed phase an ERROR; this is no broken cluster
         report.when = "setup"
     elif report.failed and isinstance(error, AssertionError) and judgement is not None and judgement.differences:
         report.longrepr = _as_longrepr(
-            shown.broken(judgement.requirement, judgement.subject, item.stash[ABOUT]["sentence"], judgement.differences)
+            shown.broken(judgement.requirement, about["subject"], about["sentence"], judgement.differences)
         )
     elif report.skipped and error is not None:
         # the place of the skip is the test's, not this plugin's

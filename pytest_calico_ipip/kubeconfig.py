@@ -48,7 +48,7 @@ def read(path: Path | None, context: str | None) -> tuple[Path, Found]:
 
 
 def _document(path: Path) -> dict[str, Any]:
-    import yaml  # type: ignore[import-untyped]  # comes with the Kubernetes client
+    import yaml  # comes with the Kubernetes client
 
     remedy = "name a kubeconfig with --kubeconfig FILE (or the variable KUBECONFIG)"
     if not path.exists() and ":" in str(path):

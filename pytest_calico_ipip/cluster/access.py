@@ -60,7 +60,9 @@ def _simple(path: Path, context: str | None) -> Access | None:
         chosen = _named(document["contexts"], context or document["current-context"])["context"]
         cluster = _named(document["clusters"], chosen["cluster"])["cluster"]
         user = _named(document["users"], chosen["user"])["user"]
-    except (yaml.YAMLError, KeyError, TypeError):
+    except yaml.YAMLError:
+        raise ValueError("it is not YAML") from None  # the parser's own words quote the file, and it has credentials
+    except (KeyError, TypeError):
         return None  # the official client says what is wrong
     token, server = user.get("token"), cluster.get("server")
     if not (

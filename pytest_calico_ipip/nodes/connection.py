@@ -58,6 +58,7 @@ class Connection:
     _master: subprocess.Popen[bytes] | None = None
     _testinfra: Any = None
     _talking: threading.Lock = field(default_factory=threading.Lock)
+    _closed: bool = False
 
     def login(self) -> None:
         """Log in and see that we are root there. Raises `SetupProblem` with the remedy."""
@@ -72,6 +73,8 @@ class Connection:
             stderr=self.log,
             start_new_session=True,  # Ctrl-C is ours to answer, in order
         )
+        if self._closed:  # by another thread, while this one was on its way
+            self.close()
         answer = self.ask('echo; echo "uid $(id -u)"', LOGIN_SECONDS)
         if answer.failed_to_run:
             raise refusal(self.node, self.host, answer)
@@ -144,6 +147,7 @@ class Connection:
 
     def close(self) -> None:
         """End the connection and every session on it. Safe to call twice and from any thread."""
+        self._closed = True
         master = self._master
         if master is None:
             return

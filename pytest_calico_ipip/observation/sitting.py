@@ -77,8 +77,10 @@ class Sitting:
             logins = threads.submit(connections.connect, addresses)
             try:
                 pods.wait(self._tell)
-            finally:
                 logins.result()
+            except BaseException:
+                connections.close()  # or the thread would be waited for until every node has answered
+                raise
         self._tell(
             f"{len(pods.ready())} pods under test are Ready; reading Calico's datastore and {len(self.nodes)} nodes"
         )

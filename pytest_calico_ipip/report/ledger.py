@@ -10,6 +10,7 @@ from pytest_calico_ipip.report.record import Record
 
 # from what is configured to what happens: a reader meets causes before their effects
 ORDER = ("POOL", "NODE", "POD", "VETH", "TUN", "MTU", "ROUTE", "PATH", "BGP", "SEC", "BASE")
+CLUSTER = "cluster"  # kind and subject of what is about no single node or pair
 NOT_ASSERTED = "not asserted"  # there was nothing to judge: one node has no pair
 UNJUDGED = (Outcome.MISSING.value, NOT_ASSERTED)
 ASSERTED = (Outcome.HOLDS.value, Outcome.WARNING.value, Outcome.FAILED.value)
@@ -34,7 +35,7 @@ class Tally:
 
     @property
     def kind(self) -> str:
-        """What is counted: "node" or "pair"."""
+        """What is counted: "node", "pair" or "cluster"."""
         return self.records[0].kind
 
     def those(self, *outcomes: str) -> tuple[Record, ...]:

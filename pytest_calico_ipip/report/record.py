@@ -16,8 +16,8 @@ class Record:
     requirement: str  # "MTU-1"
     level: str  # MUST or SHOULD
     sentence: str  # the requirement in one sentence
-    kind: str  # "node" or "pair"
-    subject: str  # "virtnest-rook-ceph-1", "a:b"
+    kind: str  # "node", "pair" or "cluster"
+    subject: str  # "virtnest-rook-ceph-1", "a:b", "cluster"; "" where the nodes are not known
     outcome: str  # an Outcome's value, or "not asserted"
     live: bool = True  # judged from a run of ours: what nothing asserted is then not in order
     reasons: tuple[str, ...] = ()  # of an error, or of nothing asserted

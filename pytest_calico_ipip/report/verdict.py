@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_calico_ipip.model.judgement import Outcome
-from pytest_calico_ipip.report.ledger import ASSERTED, UNJUDGED, Ledger, Tally, in_order
+from pytest_calico_ipip.report.ledger import ASSERTED, CLUSTER, UNJUDGED, Ledger, Tally, in_order
 from pytest_calico_ipip.report.record import Record
 from pytest_calico_ipip.report.shown import table
 from pytest_calico_ipip.report.wording import place, plain
@@ -73,6 +73,8 @@ def _table(ledger: Ledger, width: int) -> Iterator[Line]:
 
 def _counted(tally: Tally) -> str:
     total = len([record for record in tally.records if record.subject])
+    if tally.kind == CLUSTER:
+        return "the cluster" if tally.holding == total else "–"
     return f"{tally.holding} of {total} {tally.kind}{'' if total == 1 else 's'}" if total else f"no {tally.kind}"
 
 
@@ -133,8 +135,8 @@ def _problems(ledger: Ledger) -> Iterator[Line]:
             yield Line(f"  … and {len(groups) - index} more problems, listed above", RED)
             return
         names = in_order((record.requirement for record in records), MOST_NAMES)
-        where = in_order((place(record.subject) for record in records if record.subject), MOST_NAMES)
-        yield Line(f"  {names}{f' on {where}' if where else ''}", RED)
+        where = in_order((place(record.subject) for record in records), MOST_NAMES)
+        yield Line(f"  {names} on {where}", RED)
         for reason in reasons:
             for line in plain(reason, lines=True).split("\n"):
                 yield Line(f"    {line}", {})
@@ -218,7 +220,7 @@ def _named(records: tuple[Record, ...]) -> str:
 
 
 def _places(records: list[Record]) -> str:
-    names = [place(record.subject) for record in records if record.subject]
+    names = [place(record.subject) for record in records]
     if len(names) > (3 if records[0].kind == "node" else 2):
         return f"{len(names)} {records[0].kind}s"
-    return ", ".join(names) or "the cluster"
+    return ", ".join(names)

@@ -34,7 +34,9 @@ def unasserted(judgement: Judgement) -> str:
 
 
 def place(subject: str) -> str:
-    """A subject as it stands in a sentence: `a` or `a → b`."""
+    """A subject as it stands in a sentence: `a` or `a → b`, or the cluster as a whole."""
+    if subject in ("", "cluster"):
+        return "the cluster"
     return plain(subject).replace(":", " → ")
 
 

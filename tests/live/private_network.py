@@ -11,13 +11,13 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 AS_ROOT = [] if os.geteuid() == 0 else ["--user", "--map-root-user", "--map-auto"]
+UNSHARE = ["unshare", *AS_ROOT, "--mount", "--net", "--pid", "--fork", "--mount-proc", "--kill-child"]
 
 
 def run_in_private_network(module: str, directory: Path, *arguments: str, timeout: float = 90) -> Any:
     """What the module prints as JSON. `directory` is its own, and its TMPDIR."""
     done = subprocess.run(
-        ["unshare", *AS_ROOT, "--mount", "--net", "--pid", "--fork", "--mount-proc", "--kill-child", sys.executable]
-        + ["-m", f"tests.live.{module}", str(directory), *arguments],
+        [*UNSHARE, sys.executable, "-m", f"tests.live.{module}", str(directory), *arguments],
         cwd=ROOT,
         env={**os.environ, "TMPDIR": str(directory)},
         capture_output=True,

@@ -45,7 +45,9 @@ LogLevel VERBOSE
 def main(directory: Path) -> dict[str, Any]:
     """Start sshd, then ask."""
     # an ordinary user must be able to read his key, and pytest's directories are closed to him
-    subprocess.run(["sh", "-ec", "mount --make-rprivate /; mount -t tmpfs none /run; mkdir /run/sshd /run/here"], check=True)
+    subprocess.run(
+        ["sh", "-ec", "mount --make-rprivate /; mount -t tmpfs none /run; mkdir /run/sshd /run/here"], check=True
+    )
     temporary, directory = directory, Path("/run/here")
     os.environ["HOME"] = str(directory)
     daemon, log = start(directory)
@@ -83,7 +85,7 @@ def main(directory: Path) -> dict[str, Any]:
 
 
 def start(directory: Path) -> tuple[subprocess.Popen[bytes], Path]:
-    """sshd with accounts of its own, and the file that it writes its log to."""
+    """An sshd with accounts of its own, and the file that it writes its log to."""
     for name in ("host", "key"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", directory / name], check=True)
     (directory / "config").write_text(CONFIG.format(port=PORT, directory=directory))

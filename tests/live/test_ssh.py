@@ -29,9 +29,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         ("broken config", "ssh does not accept its configuration", "ssh -G"),
     ],
 )
-def test_each_refusal_is_a_sentence_with_its_remedy(
-    told: dict[str, Any], case: str, problem: str, remedy: str
-) -> None:
+def test_each_refusal_is_a_sentence_with_its_remedy(told: dict[str, Any], case: str, problem: str, remedy: str) -> None:
     """The problem names node and host and says what is wrong; the remedy says what to do about it."""
     said, advice = told[case]
     assert said.startswith("ssh to node (node)")
@@ -54,7 +52,7 @@ def test_the_connections_shell_keeps_its_variables_until_it_ends(told: dict[str,
 
 
 def test_all_commands_of_a_node_share_one_login(told: dict[str, Any]) -> None:
-    """sshd has seen one login for a shell and three commands: they are multiplexed."""
+    """The sshd has seen one login for a shell and three commands: they are multiplexed."""
     assert told["logins"] == 1
 
 

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import yaml  # noqa: F401  (its C part cannot be loaded twice in a process, and pytester forgets what it imported)
 
 from tests.shell.shell_project import Api, Project
 

@@ -27,6 +27,9 @@ from pytest_calico_ipip.model.judgement import Difference, Judgement, Reading
 """
 
 
+BARE = ("-p", "no:asyncio", "-p", "no:hypothesispytest")
+
+
 class Project:
     """A directory with tests of requirements."""
 
@@ -46,8 +49,8 @@ class Project:
         return self.path / "evidence"
 
     def run(self, *arguments: str | Path) -> pytest.RunResult:
-        """Run pytest in this process, without the plugin of asyncio's own warnings."""
-        return self.pytester.runpytest_inprocess("-p", "no:asyncio", *arguments)
+        """Run pytest in this process, without plugins that only cost time or warn about themselves."""
+        return self.pytester.runpytest_inprocess(*BARE, *arguments)
 
     def cases(self, *arguments: str | Path) -> dict[str, Case]:
         """Run, and what JUnit says of each test."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_calico_ipip.options import BY_FLAG
-from tests.shell.shell_project import Project
+from tests.shell.shell_project import BARE, Project
 
 FOREIGN = """
 import pytest
@@ -44,7 +44,7 @@ def test_a_foreign_project_is_left_alone(
     monkeypatch.setenv("KUBECONFIG", "/nowhere")
     monkeypatch.setenv("IPIP_LAB", "1")
     pytester.makepyfile(test_theirs=FOREIGN)
-    result = pytester.runpytest_inprocess("-p", "no:asyncio", *extra)
+    result = pytester.runpytest_inprocess(*BARE, *extra)
     assert result.ret == pytest.ExitCode.OK
     assert "calico-ipip:" not in result.stdout.str()
     assert "VERDICT" not in result.stdout.str()
@@ -61,7 +61,7 @@ def test_modules():
     assert not heavy & set(sys.modules)
 """
     )
-    result = pytester.runpytest_subprocess("-p", "no:asyncio", "-p", "no:xdist", "-p", "no:pytest11.testinfra")
+    result = pytester.runpytest_subprocess(*BARE, "-p", "no:xdist", "-p", "no:pytest11.testinfra")
     result.assert_outcomes(passed=1)
 
 
@@ -95,9 +95,7 @@ def test_fine_again(judged, node):
 def test_warnings_as_errors(project: Project) -> None:
     """The plugin raises no warning."""
     project.tests(OURS)
-    result = project.pytester.runpytest_subprocess(
-        "-p", "no:asyncio", "-W", "error", "--ipip-replay", project.evidence("n1")
-    )
+    result = project.pytester.runpytest_subprocess(*BARE, "-W", "error", "--ipip-replay", project.evidence("n1"))
     result.assert_outcomes(passed=1)
     assert result.ret == pytest.ExitCode.OK
 
@@ -123,9 +121,7 @@ def test_broken(judged, node):
 """
     )
     evidence = project.evidence("n1", "n2", "n3")
-    result = project.pytester.runpytest_subprocess(
-        "-p", "no:asyncio", "-n2", "--ipip-replay", evidence, "--junitxml=junit.xml"
-    )
+    result = project.pytester.runpytest_subprocess(*BARE, "-n2", "--ipip-replay", evidence, "--junitxml=junit.xml")
     result.assert_outcomes(passed=3, failed=3)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines([" ✓ MTU-1 * 3 of 3 nodes *", "VERDICT  BROKEN: MTU-2 on n*, n*, n*"])
@@ -136,7 +132,7 @@ def test_unknown_node_under_xdist(project: Project) -> None:
     """The exit status of a wrong option is 4 under pytest-xdist, too."""
     project.tests(OURS)
     result = project.pytester.runpytest_subprocess(
-        "-p", "no:asyncio", "-n2", "--ipip-replay", project.evidence("n1"), "--ipip-nodes=n9"
+        *BARE, "-n2", "--ipip-replay", project.evidence("n1"), "--ipip-nodes=n9"
     )
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "no node 'n9'" in result.stderr.str()
@@ -159,7 +155,7 @@ def test_xdist_without_a_source(project: Project, monkeypatch: pytest.MonkeyPatc
     project.tests(OURS)
     for value in ("", str(project.path / "nowhere")):
         monkeypatch.setenv("KUBECONFIG", value)
-        result = project.pytester.runpytest_subprocess("-p", "no:asyncio", "-n1", ".")
+        result = project.pytester.runpytest_subprocess(*BARE, "-n1", ".")
         result.assert_outcomes(errors=1)
         assert result.ret == pytest.ExitCode.TESTS_FAILED
         assert "INTERNALERROR" not in result.stdout.str()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.shell.shell_project import Api, Project
+from tests.shell.shell_project import BARE, Api, Project, junit
 
 NODE_TEST = """
 def check(world, node):
@@ -156,7 +156,7 @@ def test_stop():
 """
     )
     # in a process of its own: the interrupt is a real one
-    result = project.pytester.runpytest_subprocess("-p", "no:asyncio", "--ipip-replay", project.evidence("n1"))
+    result = project.pytester.runpytest_subprocess(*BARE, "--ipip-replay", project.evidence("n1"))
     assert result.ret == pytest.ExitCode.INTERRUPTED
     result.stdout.fnmatch_lines(["VERDICT  INTERRUPTED, the rest was not asserted"])
 
@@ -215,6 +215,37 @@ def test_pairs(project: Project) -> None:
         f"test_way[{a}:{b}]" for a in ("n1", "n2", "n3") for b in ("n1", "n2", "n3") if a != b
     }
     assert cases["test_way[n2:n1]"].properties["pair"] == "n2:n1"
+
+
+def test_the_cluster_as_a_whole(project: Project) -> None:
+    """A requirement that is about no single node or pair is judged once, and counts as the cluster."""
+    project.tests(
+        PAIR_TEST
+        + """
+def on_cluster(world):
+    return Judgement("POOL-2", "cluster", asserted=1)
+
+@pytest.mark.requirement("POOL-2")
+def test_pools(judged):
+    '''Pools do not overlap.'''
+    assert judged(on_cluster)
+
+def broken(world):
+    return Judgement("POOL-3", "cluster", differences=(Difference("d", "1", "2"),))
+
+@pytest.mark.requirement("POOL-3")
+def test_blocks(judged):
+    '''Blocks have owners.'''
+    assert judged(broken)
+"""
+    )
+    result = project.run("--ipip-replay", project.evidence("n1", "n2"), "--junitxml=junit.xml")
+    result.assert_outcomes(passed=5, failed=1)
+    result.stdout.fnmatch_lines(["POOL-3 does not hold on the cluster"])
+    result.stdout.fnmatch_lines([" ✓ POOL-2  MUST  the cluster  *", "VERDICT  BROKEN: POOL-3 on the cluster"])
+    assert junit(project.path / "junit.xml")["test_pools"].properties["cluster"] == "cluster"
+    result = project.run("--ipip-replay", "evidence", "-k", "not blocks")
+    result.stdout.fnmatch_lines(["VERDICT  3 requirements hold on 2 nodes and 2 pairs"])
 
 
 def test_two_nodes(project: Project) -> None:

@@ -12,17 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from pytest_calico_ipip.model.catalogue import REQUIREMENTS as CATALOGUE
 from tests.shell.shell_project import Case, junit
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDED = ROOT / "tests" / "recorded" / "v3.31.7-always"
 SUITE = sorted((ROOT / "conformance").glob("test_*.py"))
 
-REQUIREMENTS = {
-    *("POOL-1", "NODE-4", "POD-1", "POD-2", "POD-3", "POD-4", "VETH-1", "VETH-2", "VETH-3", "VETH-4", "TUN-1", "TUN-2"),
-    *("MTU-1", "MTU-2", "MTU-4", "MTU-5", "ROUTE-1", "ROUTE-2", "ROUTE-3", "ROUTE-4"),
-    *("PATH-1", "PATH-2", "PATH-3", "PATH-4", "PATH-5", "PATH-6", "PATH-7"),
-}
+REQUIREMENTS = set(CATALOGUE)
+KINDS = ("node", "pair", "cluster")
 
 
 def replay(where: Path, directory: Path, *arguments: str, path: Path | None = None) -> tuple[int, str, dict[str, Case]]:
@@ -67,8 +65,10 @@ def test_every_requirement_is_in_junit(checkout: tuple[int, str, dict[str, Case]
     """Each requirement of the catalogue that the suite covers is named in JUnit, with its level and its subject."""
     cases = checkout[2].values()
     assert {case.properties["requirement"] for case in cases} == REQUIREMENTS
-    assert {case.properties["level"] for case in cases} == {"MUST"}
-    assert all(("node" in case.properties) != ("pair" in case.properties) for case in cases)
+    levels = {case.properties["requirement"]: case.properties["level"] for case in cases}
+    assert levels == {name: requirement.level for name, requirement in CATALOGUE.items()}
+    kinds = {(case.properties["requirement"], kind) for case in cases for kind in KINDS if kind in case.properties}
+    assert kinds == {(name, requirement.subject) for name, requirement in CATALOGUE.items()}
 
 
 def test_the_classname_is_the_file(checkout: tuple[int, str, dict[str, Case]]) -> None:

@@ -22,23 +22,12 @@ async def _disable(store: Store) -> None:
     await _change_pools(store, {"disabled": True})
 
 
-async def _never(store: Store) -> None:
-    await _change_pools(store, {"ipipMode": "Never"})
-
-
 FAULTS = (
     Fault(
         name="pool-disabled",
         breaks="the IPPool that all pods have their addresses from is disabled",
         fails=("POOL-1",),
         objects=_disable,
-        nodes=1,
-    ),
-    Fault(
-        name="pool-never",
-        breaks="the IPPool that all pods have their addresses from has ipipMode Never",
-        fails=("POOL-1",),
-        objects=_never,
         nodes=1,
     ),
 )

@@ -25,7 +25,7 @@ FAULTS = (
     Fault(
         name="workload-route-missing",
         breaks=f"{SECOND.name} has no route to its own pods",
-        fails=("ROUTE-1", "POD-4", "PATH-1", "PATH-6"),
+        fails=("ROUTE-1", "ROUTE-5", "POD-4", "PATH-1", "PATH-6"),
         at_pod=on(SECOND, 'ip route del "$POD_IP" dev "$HOST_IFACE"'),
         verify=on(SECOND, _each('test -z "$(ip -4 route show dev "$each")"')),
     ),
@@ -50,9 +50,12 @@ FAULTS = (
         at_pod=on(SECOND, f"{_IN_POD} address add 192.0.2.7/32 dev eth0"),
     ),
     Fault(
-        name="pod-gateway",
-        breaks=f"the default route of the pods of {SECOND.name} is via 169.254.1.2, for which proxy ARP answers too",
+        name="pod-gateway-route-missing",
+        breaks=f"the pods of {SECOND.name} have no route to their gateway itself, only one through it",
         fails=("POD-3",),
-        at_pod=on(SECOND, f"{_IN_POD} route replace default via 169.254.1.2 dev eth0 onlink"),
+        at_pod=on(
+            SECOND,
+            f"{_IN_POD} route replace default via 169.254.1.1 dev eth0 onlink && {_IN_POD} route del 169.254.1.1",
+        ),
     ),
 )

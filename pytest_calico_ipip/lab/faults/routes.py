@@ -27,14 +27,14 @@ FAULTS = (
     Fault(
         name="block-route-missing",
         breaks=f"{FIRST.name} has no route to the block of {SECOND.name}",
-        fails=("ROUTE-2", "PATH-1", "PATH-3", "PATH-7"),
+        fails=("ROUTE-2", "ROUTE-5", "PATH-1", "PATH-3", "PATH-7"),
         bird=(_WITHOUT,),
         verify=on(FIRST, f'test -z "$(ip route show exact {_TO})"'),
     ),
     Fault(
         name="block-route-wrong-node",
         breaks=f"{FIRST.name} sends packets for the block of {SECOND.name} to {THIRD.name}",
-        fails=("ROUTE-2", "ROUTE-4", "PATH-1", "PATH-3", "PATH-4", "PATH-5", "PATH-7"),
+        fails=("ROUTE-2", "ROUTE-4", "ROUTE-5", "PATH-1", "PATH-3", "PATH-4", "PATH-5", "PATH-7"),
         bird=(_kernel(_tunnel_to(str(THIRD.address.ip))),),
         verify=on(FIRST, f"ip route show exact {_TO} | grep -q 'via {THIRD.address.ip} dev tunl0'"),
         nodes=3,
@@ -42,14 +42,14 @@ FAULTS = (
     Fault(
         name="block-route-nowhere",
         breaks=f"{FIRST.name} sends packets for the block of {SECOND.name} to an address that nobody has",
-        fails=("ROUTE-2", "ROUTE-4", "PATH-1"),
+        fails=("ROUTE-2", "ROUTE-4", "ROUTE-5", "PATH-1"),
         bird=(_kernel(_tunnel_to("10.7.120.99")),),
         verify=on(FIRST, f"ip route show exact {_TO} | grep -q 'via 10.7.120.99 dev tunl0'"),
     ),
     Fault(
         name="block-route-bare",
         breaks=f"{FIRST.name} sends packets for the block of {SECOND.name} bare through {UNDERLAY_NIC}",
-        fails=("ROUTE-2", "ROUTE-4", "PATH-1", "PATH-3", "PATH-7"),
+        fails=("ROUTE-2", "ROUTE-4", "ROUTE-5", "PATH-1", "PATH-3", "PATH-7"),
         bird=(_kernel("accept;"),),
         verify=on(FIRST, f"ip route show exact {_TO} | grep -q 'via {SECOND.address.ip} dev {UNDERLAY_NIC}'"),
     ),

@@ -39,7 +39,7 @@ FAULTS = (
     Fault(
         name="tunnel-down",
         breaks=f"tunl0 of {SECOND.name} is down",
-        fails=("TUN-1", "ROUTE-2", "PATH-1", "PATH-3", "PATH-7"),
+        fails=("TUN-1", "ROUTE-2", "ROUTE-5", "PATH-1", "PATH-3", "PATH-7"),
         at_start=on(SECOND, "ip link set tunl0 down"),
         verify=on(SECOND, "! ip -o link show tunl0 | grep -q '[<,]UP[,>]'"),
     ),

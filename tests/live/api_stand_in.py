@@ -1,0 +1,93 @@
+"""A TLS server on the loopback that answers each request as a test wants, and a kubeconfig for it."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import trustme
+
+from pytest_calico_ipip.settings import Settings
+
+Reply = tuple[int, bytes]
+TOKEN = "secret-token-of-the-test"
+
+
+class StandIn:
+    """Counts and answers requests. `reply` gets method and path (with query) and returns status and body."""
+
+    def __init__(self, directory: Path, reply: Callable[[str, str], Reply]) -> None:
+        self.requests: list[tuple[str, str, str]] = []  # method, path, Authorization
+        self.authority = trustme.CA()
+        stand_in = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def answer(self) -> None:
+                length = int(self.headers.get("Content-Length") or 0)
+                self.rfile.read(length)
+                stand_in.requests.append((self.command, self.path, self.headers.get("Authorization", "")))
+                status, body = reply(self.command, self.path)
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_GET = do_POST = do_DELETE = answer
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """Silent."""
+
+        class Server(ThreadingHTTPServer):
+            def handle_error(self, request: Any, client_address: Any) -> None:
+                """A client that refuses our certificate is what some tests want."""
+
+        self.server = Server(("127.0.0.1", 0), Handler)
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.authority.issue_cert("127.0.0.1").configure_cert(tls)
+        self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
+        self.address = f"https://127.0.0.1:{self.server.server_address[1]}"
+        self.kubeconfig = directory / "kubeconfig"
+        self.write_kubeconfig({"token": TOKEN})
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def write_kubeconfig(self, user: dict[str, Any], authority: bytes | None = None) -> None:
+        """A kubeconfig (JSON is YAML) for one user."""
+        pem = self.kubeconfig.with_name("ca.pem")
+        pem.write_bytes(authority or self.authority.cert_pem.bytes())
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "c",
+            "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
+            "clusters": [{"name": "k", "cluster": {"server": self.address, "certificate-authority": str(pem)}}],
+            "users": [{"name": "u", "user": user}],
+        }
+        self.kubeconfig.write_text(json.dumps(config))
+
+    def settings(self) -> Settings:
+        """Settings that lead here."""
+        return Settings(kubeconfig=self.kubeconfig)
+
+    def close(self) -> None:
+        """The end."""
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def status(code: int, message: str) -> Reply:
+    """A Kubernetes Status."""
+    body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": message}
+    return code, json.dumps(body).encode()
+
+
+def listing(*items: dict[str, Any]) -> Reply:
+    """A List."""
+    return 200, json.dumps({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": list(items)}).encode()

@@ -1,0 +1,234 @@
+"""The API server and the way to it: what goes wrong is one sentence with the remedy, and never tells a secret."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from pytest_calico_ipip.cluster import connection, lists
+from pytest_calico_ipip.cluster.cleanup import cleanup
+from pytest_calico_ipip.cluster.connection import Api
+from pytest_calico_ipip.cluster.nodes import list_nodes
+from pytest_calico_ipip.errors import SetupProblem, UnknownNode
+from pytest_calico_ipip.evidence import Evidence
+from pytest_calico_ipip.settings import Settings
+from tests.live.api_stand_in import TOKEN, Reply, StandIn, listing, status
+
+Serve = Callable[[Callable[[str, str], Reply]], StandIn]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Starts stand-ins for the API server."""
+    running: list[StandIn] = []
+
+    def start(reply: Callable[[str, str], Reply]) -> StandIn:
+        running.append(StandIn(tmp_path, reply))
+        return running[-1]
+
+    yield start
+    for stand_in in running:
+        stand_in.close()
+
+
+def refused(settings: Settings) -> SetupProblem:
+    """The problem that the node list ends with."""
+    with pytest.raises(SetupProblem) as caught:
+        list_nodes(settings)
+    assert TOKEN not in str(caught.value)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "problem", "remedy"),
+    [
+        (401, "Unauthorized", "does not accept the kubeconfig's credentials: Unauthorized", "expired"),
+        (
+            403,
+            'nodes is forbidden: User "x"',
+            'does not allow GET /api/v1/nodes: nodes is forbidden: User "x"',
+            "right",
+        ),
+        (503, "etcd is away", "could not answer GET /api/v1/nodes: HTTP 503 etcd is away", "try again"),
+        (418, "odd", "refused GET /api/v1/nodes: HTTP 418 odd", "words above"),
+    ],
+)
+def test_an_http_status_is_a_sentence(serve: Serve, code: int, message: str, problem: str, remedy: str) -> None:
+    """The server, what was asked and its own words are in the problem; what to do is in the remedy."""
+    stand_in = serve(lambda _method, _path: status(code, message))
+    error = refused(stand_in.settings())
+    assert error.problem.startswith(stand_in.address)
+    assert problem in error.problem
+    assert remedy in error.remedy
+    assert len(stand_in.requests) == 1
+
+
+def test_the_token_is_sent_and_nothing_else_tells_who_we_are(serve: Serve) -> None:
+    """A token beside a certificate authority is read without the official client, and is what authorizes."""
+    stand_in = serve(lambda _method, _path: listing())
+    Api.connect(stand_in.settings()).get("/api/v1/nodes")
+    assert stand_in.requests == [("GET", "/api/v1/nodes", f"Bearer {TOKEN}")]
+
+
+def test_a_credential_plugin_is_the_official_clients(serve: Serve) -> None:
+    """A user with an `exec` plugin gets the token that the plugin prints."""
+    stand_in = serve(lambda _method, _path: listing())
+    credential = (
+        '{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","status":{"token":"from-plugin"}}'
+    )
+    stand_in.write_kubeconfig(
+        {
+            "exec": {
+                "apiVersion": "client.authentication.k8s.io/v1",
+                "command": sys.executable,
+                "args": ["-c", f"print('{credential}')"],
+                "interactiveMode": "Never",
+            }
+        }
+    )
+    Api.connect(stand_in.settings()).get("/api/v1/nodes")
+    assert stand_in.requests == [("GET", "/api/v1/nodes", "Bearer from-plugin")]
+
+
+def test_a_foreign_certificate_authority_is_told(serve: Serve) -> None:
+    """A server that the kubeconfig's authority did not sign is not talked to."""
+    stand_in = serve(lambda _method, _path: listing())
+    stand_in.write_kubeconfig({"token": TOKEN}, trustme.CA().cert_pem.bytes())
+    error = refused(stand_in.settings())
+    assert "TLS failed" in error.problem
+    assert "certificate-authority" in error.remedy
+    assert stand_in.requests == []
+
+
+def test_nobody_there_is_told(serve: Serve) -> None:
+    """A refused connection names the server."""
+    stand_in = serve(lambda _method, _path: listing())
+    stand_in.close()
+    error = refused(stand_in.settings())
+    assert error.problem.startswith(f"{stand_in.address} refuses the connection")
+
+
+def test_a_server_that_says_nothing_is_given_up(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read has a bound."""
+    import threading
+
+    silence = threading.Event()
+    monkeypatch.setattr(connection, "READ_SECONDS", 0.3)
+
+    def reply(_method: str, _path: str) -> Reply:
+        silence.wait(5)
+        return listing()
+
+    error = refused(serve(reply).settings())
+    silence.set()
+    assert "does not answer in time" in error.problem
+
+
+@pytest.mark.parametrize("text", ["", "no: kubeconfig", "{", "users: ["])
+def test_a_kubeconfig_that_is_none_is_told(tmp_path: Path, text: str) -> None:
+    """Whatever is wrong with the file, the sentence names it."""
+    path = tmp_path / "kubeconfig"
+    path.write_text(text)
+    assert str(path) in refused(Settings(kubeconfig=path)).problem
+
+
+def test_no_calico_is_told_before_anything_is_made(serve: Serve) -> None:
+    """Without Calico's pools there is nothing to test."""
+    stand_in = serve(lambda _method, _path: status(404, "the server could not find the requested resource"))
+    with pytest.raises(SetupProblem, match="has no Calico"):
+        lists.require_calico(Api.connect(stand_in.settings()))
+    assert [method for method, _, _ in stand_in.requests] == ["GET"]
+
+
+def test_lists_are_kept_byte_for_byte(serve: Serve, tmp_path: Path) -> None:
+    """What the API server sent is in the file, spaces and all; a kind that it does not have has no file."""
+    odd = b'{ "kind":"NodeList",\n\n "items" : null }'
+
+    def reply(_method: str, path: str) -> Reply:
+        return status(404, "no such kind") if "operator.tigera.io" in path else (200, odd)
+
+    evidence = Evidence(tmp_path / "evidence")
+    _, problems = lists.fetch(Api.connect(serve(reply).settings()), evidence)
+    assert evidence.api("nodes").read_bytes() == odd
+    assert not evidence.api("installations.operator.tigera.io").exists()
+    assert problems == []
+
+
+def test_of_configmaps_only_the_keys_that_calico_node_refers_to_are_kept(serve: Serve, tmp_path: Path) -> None:
+    """Another key of the same ConfigMap is nobody's business; secrets are not asked for."""
+    reference = {
+        "name": "FELIX_IPINIPMTU",
+        "valueFrom": {"configMapKeyRef": {"name": "calico-config", "key": "veth_mtu"}},
+    }
+    daemonset = {
+        "metadata": {"namespace": "kube-system", "name": "calico-node"},
+        "spec": {"template": {"spec": {"containers": [{"name": "calico-node", "env": [reference]}]}}},
+    }
+
+    def reply(_method: str, path: str) -> Reply:
+        if path.endswith("/configmaps/calico-config"):
+            return 200, b'{"data": {"veth_mtu": "0", "private": "x"}}'
+        return listing(daemonset) if "daemonsets" in path else listing()
+
+    stand_in = serve(reply)
+    evidence = Evidence(tmp_path / "evidence")
+    lists.fetch(Api.connect(stand_in.settings()), evidence)
+    text = evidence.api("configmaps").read_text()
+    assert "veth_mtu" in text
+    assert "private" not in text
+    assert not [path for _, path, _ in stand_in.requests if "secret" in path]
+
+
+def test_a_list_that_is_refused_is_a_problem_or_the_end(serve: Serve, tmp_path: Path) -> None:
+    """Without pods nothing can be expected of any node; without IPAM handles a sentence is enough."""
+    forbidden = "ipamhandles"
+
+    def reply(_method: str, path: str) -> Reply:
+        return status(403, "no") if path.endswith(f"/{forbidden}") else listing()
+
+    api = Api.connect(serve(reply).settings())
+    _, problems = lists.fetch(api, Evidence(tmp_path / "one"))
+    assert ["ipamhandles" in problem for problem in problems] == [True]
+    forbidden = "pods"
+    with pytest.raises(SetupProblem, match="does not allow GET /api/v1/pods"):
+        lists.fetch(api, Evidence(tmp_path / "two"))
+
+
+def test_an_unknown_node_is_told_with_the_known_ones(serve: Serve) -> None:
+    """--ipip-nodes with a name that the cluster does not have."""
+    stand_in = serve(lambda _method, _path: listing({"metadata": {"name": "here"}}))
+    with pytest.raises(UnknownNode) as caught:
+        list_nodes(Settings(kubeconfig=stand_in.kubeconfig, nodes=("there", "here")))
+    assert caught.value.problem == "The cluster has no node there"
+    assert "here" in caught.value.remedy
+
+
+def test_cleanup_deletes_what_carries_our_label_and_nothing_else(serve: Serve) -> None:
+    """A namespace of ours goes as a whole, a pod in another's namespace alone; a borrowed label is not enough."""
+    label = {"pytest-calico-ipip/run": "abc123"}
+
+    def reply(method: str, path: str) -> Reply:
+        if method == "DELETE":
+            return 200, b"{}"
+        if path.startswith("/api/v1/namespaces"):
+            return listing(
+                {"metadata": {"name": "sleep-curl-abc123", "uid": "1", "labels": label}},
+                {"metadata": {"name": "production", "uid": "2", "labels": label}},
+                {"metadata": {"name": "sleep-curl-fff", "uid": "3", "labels": {}}},
+                {"metadata": {"name": "sleep-curl-abc123", "uid": "4", "labels": label, "deletionTimestamp": "now"}},
+            )
+        return listing(
+            {"metadata": {"name": "in-ours", "namespace": "sleep-curl-abc123", "uid": "5", "labels": label}},
+            {"metadata": {"name": "sleep-curl-abc123-1", "namespace": "team", "uid": "6", "labels": label}},
+        )
+
+    stand_in = serve(reply)
+    assert cleanup(stand_in.settings()) == ["namespace sleep-curl-abc123", "pod team/sleep-curl-abc123-1"]
+    assert [path for method, path, _ in stand_in.requests if method == "DELETE"] == [
+        "/api/v1/namespaces/sleep-curl-abc123",
+        "/api/v1/namespaces/team/pods/sleep-curl-abc123-1",
+    ]

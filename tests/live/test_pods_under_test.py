@@ -1,0 +1,183 @@
+"""The pods under test: what is created, how they are waited for, and that they end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta, timezone
+from typing import Any, cast
+
+import pytest
+
+from pytest_calico_ipip.cluster.cleanup import expired
+from pytest_calico_ipip.cluster.connection import Api
+from pytest_calico_ipip.cluster.pods import EXPIRES, RUN_LABEL, TIME, PodsUnderTest, hopeless, manifest, waiting_reason
+from pytest_calico_ipip.cluster.problems import ApiRefusal
+from pytest_calico_ipip.errors import SetupProblem
+from pytest_calico_ipip.settings import Settings
+
+
+class InMemory:
+    """As much of `Api` as the pods need; each watch shows one more round of what became of them."""
+
+    def __init__(self, rounds: list[Mapping[str, Mapping[str, Any]]], refuse: str = "") -> None:
+        self.rounds = iter(rounds)
+        self.refuse = refuse
+        self.sent: list[tuple[str, str]] = []
+        self.bodies: list[Mapping[str, Any]] = []
+
+    def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        name = (body or {}).get("metadata", {}).get("name", "")
+        if method == "POST" and self.refuse and self.refuse == name:
+            raise ApiRefusal(422, f"{name} is refused", "")
+        self.sent.append((method, path))
+        self.bodies.append(body or {})
+        return {}
+
+    def watch(self, path: str, query: Mapping[str, str], seconds: float) -> Iterator[dict[str, Any]]:
+        for name, status in next(self.rounds, {}).items():
+            yield {"type": "ADDED", "object": {"metadata": {"name": name}, "status": status}}
+
+    def list(self, path: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
+        return [{"type": "Warning", "message": "Failed to pull image"}, {"type": "Normal", "message": "Scheduled"}]
+
+
+READY = {"phase": "Running", "podIP": "10.233.107.1", "conditions": [{"type": "Ready", "status": "True"}]}
+PULLING = {
+    "phase": "Pending",
+    "containerStatuses": [{"state": {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off"}}}],
+}
+NAMES = ("sleep-curl-1", "sleep-curl-1-second", "sleep-curl-2", "sleep-curl-2-second")
+
+
+def pods(api: InMemory, **settings: Any) -> PodsUnderTest:
+    """On two nodes."""
+    return PodsUnderTest(cast("Api", api), Settings(**settings), ("n1", "n2"), run="abc123")
+
+
+def test_two_pods_a_node_in_a_namespace_of_the_runs_own() -> None:
+    """Created in order, labelled with the run, pinned by nodeName; the namespace goes at the end, and all with it."""
+    api = InMemory([dict.fromkeys(NAMES, READY)])
+    with pods(api) as under_test:
+        under_test.wait(print)
+        assert under_test.pods == [f"sleep-curl-abc123/{name}" for name in NAMES]
+        assert under_test.problems == []
+    assert [method for method, _ in api.sent] == ["POST"] * 5 + ["DELETE"]
+    assert api.sent[-1] == ("DELETE", "/api/v1/namespaces/sleep-curl-abc123")
+    assert [body["spec"]["nodeName"] for body in api.bodies[1:5]] == ["n1", "n1", "n2", "n2"]
+    assert {body["metadata"]["labels"][RUN_LABEL] for body in api.bodies[:5]} == {"abc123"}
+
+
+def test_in_an_existing_namespace_only_our_pods_are_deleted() -> None:
+    """The namespace is another's: its name is in none of the requests' ends."""
+    api = InMemory([])
+    with pods(api, namespace="team"):
+        pass
+    deleted = [path for method, path in api.sent if method == "DELETE"]
+    assert sorted(deleted) == sorted(
+        f"/api/v1/namespaces/team/pods/{name.replace('sleep-curl', 'sleep-curl-abc123')}" for name in NAMES
+    )
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SetupProblem("x", "y"), ZeroDivisionError])
+def test_whatever_happens_they_end(error: type[BaseException] | BaseException) -> None:
+    """Leaving by an exception deletes as well."""
+    api = InMemory([])
+    with pytest.raises(BaseException), pods(api):  # noqa: PT011, B017
+        raise error
+    assert api.sent[-1][0] == "DELETE"
+
+
+def test_what_was_made_before_a_refusal_ends_too() -> None:
+    """The API refuses the second pod for good: the namespace is deleted, and the error goes on."""
+
+    class Forbidding(InMemory):
+        def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+            if method == "POST" and (body or {}).get("metadata", {}).get("name") == "sleep-curl-1-second":
+                raise ApiRefusal(403, "pods is forbidden", "")
+            return super().send(method, path, body)
+
+    api = Forbidding([])
+    with pytest.raises(ApiRefusal), pods(api):
+        pass
+    assert api.sent[-1] == ("DELETE", "/api/v1/namespaces/sleep-curl-abc123")
+
+
+def test_a_pod_that_does_not_come_up_is_told_with_the_kubelets_words() -> None:
+    """The run goes on with the others; the sentence names pod, node, its reason and the last warning."""
+    some = {**dict.fromkeys(NAMES, READY), "sleep-curl-2-second": PULLING}
+    api = InMemory([some])
+    with pods(api, pod_timeout=0.05) as under_test:
+        under_test.wait(print)
+        assert under_test.ready() == set(NAMES) - {"sleep-curl-2-second"}
+    assert under_test.problems == [
+        "sleep-curl-abc123/sleep-curl-2-second on n2 is not Ready: waiting: ImagePullBackOff (Back-off); "
+        "the last warning: Failed to pull image"
+    ]
+
+
+def test_no_pod_at_all_is_the_end() -> None:
+    """Nothing can be observed then; the remedy names the options that may help."""
+    api = InMemory([dict.fromkeys(NAMES, PULLING)])
+    with pytest.raises(SetupProblem) as caught, pods(api, pod_timeout=0.05) as under_test:
+        under_test.wait(print)
+    assert "No pod under test came up" in caught.value.problem
+    assert "ImagePullBackOff" in caught.value.problem
+    assert "--ipip-pod-image" in caught.value.remedy
+
+
+def test_a_hopeless_pod_is_not_waited_for() -> None:
+    """An image name that can never be pulled ends the waiting before its time."""
+    invalid = {"phase": "Pending", "containerStatuses": [{"state": {"waiting": {"reason": "InvalidImageName"}}}]}
+    api = InMemory([{**dict.fromkeys(NAMES, READY), "sleep-curl-1": invalid}])
+    began = datetime.now(timezone.utc)
+    with pods(api, pod_timeout=60.0) as under_test:
+        under_test.wait(print)
+    assert datetime.now(timezone.utc) - began < timedelta(seconds=5)
+    assert len(under_test.problems) == 1
+
+
+def test_a_pod_that_is_refused_leaves_the_others() -> None:
+    """A quota, say: told, and the run goes on."""
+    api = InMemory([dict.fromkeys(NAMES, READY)], refuse="sleep-curl-2")
+    with pods(api, pod_timeout=0.05) as under_test:
+        assert under_test.problems == ["sleep-curl-2 on n2 could not be created: sleep-curl-2 is refused"]
+
+
+def test_the_pod_fits_the_restricted_level() -> None:
+    """No root, no privileges, no token; echoes as an ordinary user by a safe sysctl; gone within a second."""
+    spec = manifest({"name": "x"}, "n1", Settings(tolerations=("a=b:NoExecute", "c")))["spec"]
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["containers"][0]["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["securityContext"]["sysctls"][0]["name"] == "net.ipv4.ping_group_range"
+    assert spec["terminationGracePeriodSeconds"] == 1
+    assert spec["tolerations"] == [
+        {"key": "a", "operator": "Equal", "value": "b", "effect": "NoExecute"},
+        {"key": "c", "operator": "Exists"},
+    ]
+
+
+def test_another_runs_objects_are_left_alone_until_its_time_is_over() -> None:
+    """Without a readable end they are left alone for ever: --ipip-cleanup is for those."""
+    now = datetime.now(timezone.utc)
+    assert not expired({"annotations": {EXPIRES: (now + timedelta(minutes=1)).strftime(TIME)}}, now)
+    assert expired({"annotations": {EXPIRES: (now - timedelta(minutes=1)).strftime(TIME)}}, now)
+    assert not expired({"annotations": {EXPIRES: "soon"}}, now)
+    assert not expired({}, now)
+
+
+def test_reasons_are_read_from_where_the_kubelet_puts_them() -> None:
+    """A failed pod's own reason, a container's state, or the conditions."""
+    assert (
+        waiting_reason({"status": {"phase": "Failed", "reason": "OutOfpods", "message": "full"}})
+        == "Failed: OutOfpods full"
+    )
+    assert hopeless({"status": {"phase": "Failed"}})
+    conditions = [{"type": "Ready", "status": "False", "reason": "ContainersNotReady"}]
+    assert (
+        waiting_reason({"status": {"phase": "Pending", "conditions": conditions}})
+        == "Pending (Ready: ContainersNotReady)"
+    )
