@@ -16,7 +16,9 @@ _GREETING = re.compile(r"BIRD \S+ ready\.")
 _NO_SOCKET = ("control socket", "bird.ctl")  # birdcl where nobody listens
 # "10.233.109.0/24    via 10.7.120.12 on ens192 [Mesh_10_7_120_12 17:48:50] * (100/0) [i]"; BIRD 2 puts the way into
 # the next line; a further route to the same destination leaves it out
-_ROUTE = re.compile(r"(?P<destination>\d[\d.]{6,14}(?:/\d{1,2})?)?\s{1,60}[^\[\s][^\[]{0,200}\[(?P<protocol>[^\s\]]{1,100})")
+_ROUTE = re.compile(
+    r"(?P<destination>\d[\d.]{6,14}(?:/\d{1,2})?)?\s{1,60}[^\[\s][^\[]{0,200}\[(?P<protocol>[^\s\]]{1,100})"
+)
 
 
 def read_bird(folder: Folder) -> Bird | Absent:

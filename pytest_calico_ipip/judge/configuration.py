@@ -100,8 +100,18 @@ class Sources:
             wireguard_mtu=number(setting("wireguardMTU")) or 0,
             ipip_enabled=boolean(setting("ipipEnabled")),
             vxlan_enabled=boolean(setting("vxlanEnabled")),
+            networking_backend=self._backend(node, environment),
             host_local_ipam=boolean(environment.get("USE_POD_CIDR")) or False,
         )
+
+    def mesh(self) -> bool:
+        """Whether every node is every other node's BGP peer."""
+        specs = (mapping(item.get("spec")) for item in self.bgp.items if name_of(item)[1] == "default")
+        return next((boolean(spec.get("nodeToNodeMeshEnabled")) for spec in specs), None) is not False
+
+    def _backend(self, node: str, environment: Mapping[str, str]) -> str:
+        """bird where calico-node is there and says nothing else; "" where the evidence has no calico-node."""
+        return text(environment.get("CALICO_NETWORKING_BACKEND")) or ("bird" if self._container(node) else "")
 
     def _calico_pods(self) -> Iterable[Item]:
         return (pod for pod in self.pods.items if _calico_container(mapping(pod.get("spec"))))

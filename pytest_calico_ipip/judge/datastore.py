@@ -36,10 +36,10 @@ def read_datastore(
     pods, pools = lists.core("pods"), lists.calico("ippools")
     blocks, affinities = lists.calico("ipamblocks"), lists.calico("blockaffinities")
     felix, bgp = lists.calico("felixconfigurations"), lists.calico("bgpconfigurations")
-    information = lists.calico("clusterinformations")
+    information, peers = lists.calico("clusterinformations"), lists.calico("bgppeers")
     daemonsets = lists.core("daemonsets.apps")
     sources = Sources(daemonsets, pods, lists.core("configmaps"), felix, bgp, information)
-    every = (nodes, pods, pools, blocks, affinities, felix, bgp, information)
+    every = (nodes, pods, pools, blocks, affinities, felix, bgp, information, peers)
     for listed in every:
         reading.heed(listed)
     cidrs = _pod_cidrs(nodes)
@@ -52,6 +52,10 @@ def read_datastore(
         pools=tuple(reading.all(pools, objects.pool)),
         blocks=(*reading.all(blocks, objects.block), *more_blocks),
         affinities=(*reading.all(affinities, objects.affinity), *more_affinities),
+        mesh=sources.mesh(),
+        bgp_peers=tuple(reading.all(peers, objects.bgp_peer)),
+        bgp_filtered=any(map(objects.bgp_filtered, peers.items)),
+        changed_nodes=tuple(dict.fromkeys(name_of(item)[1] for item in nodes.changed)),
         unreadable=tuple(reading.unreadable),
         notes=(*reading.notes, *_environment_note(sources)),
         unsettled=_unsettled(pods, blocks, pools, affinities),

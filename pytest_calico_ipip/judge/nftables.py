@@ -17,14 +17,33 @@ FILE, AFTER = "nft.json", "nft.after.json"
 _FAMILIES = ("ip", "inet")
 _VERDICTS = ("accept", "drop", "reject", "return")
 _PROTOCOL = ({"meta": {"key": "l4proto"}}, {"payload": {"protocol": "ip", "field": "protocol"}})
+_OF_IPTABLES = ("filter", "mangle", "raw", "nat", "security")
 _LOCAL = ({"fib": {"result": "type", "flags": ["daddr"]}}, {"fib": {"result": "type", "flags": ["saddr"]}})
 
 
-def read_nftables(folder: Folder) -> Firewall | Absent:
-    """The rules and sets in nft.json, and the rules once more in nft.after.json."""
+def read_nftables(folder: Folder) -> tuple[Firewall | Absent, bool]:
+    """The rules and sets in nft.json, the rules once more in nft.after.json; and whether iptables-nft made some.
+
+    Those are left out: nft does not know what their matches mean, iptables-nft-save does.
+    """
     objects = _objects(folder, FILE)
     if isinstance(objects, Absent):
-        return objects
+        return objects, False
+    foreign = frozenset(
+        _key(one, "") for one in _all(objects, "rule") if one.get("table") in _OF_IPTABLES and _by_iptables(one)
+    )
+    return _read(folder, [one for one in objects if not _belongs(one, foreign)]), bool(foreign)
+
+
+def _by_iptables(rule: Mapping[str, Any]) -> bool:
+    return any("xt" in mapping(item) for item in sequence(rule.get("expr")))
+
+
+def _belongs(one: Mapping[str, Any], tables: frozenset[str]) -> bool:
+    return any(_key(mapping(one.get(kind)), "") in tables for kind in ("chain", "rule", "set"))
+
+
+def _read(folder: Folder, objects: Sequence[Mapping[str, Any]]) -> Firewall:
     inputs, outputs = _hooked(objects, "input"), _hooked(objects, "output")
     chains = _chains(objects, (*inputs, *outputs))
     second = _objects(folder, AFTER)

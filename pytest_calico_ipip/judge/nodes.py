@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from ipaddress import IPv4Address
 from typing import TypeVar
 
 from pytest_calico_ipip.evidence import Evidence
 from pytest_calico_ipip.judge import kernel
-from pytest_calico_ipip.judge.files import Folder, printable, read_commands
-from pytest_calico_ipip.judge.values import number, text
+from pytest_calico_ipip.judge.bird import read_bird
+from pytest_calico_ipip.judge.files import Folder, Ran, printable, read_commands
+from pytest_calico_ipip.judge.iptables import read_iptables
+from pytest_calico_ipip.judge.nftables import read_nftables
+from pytest_calico_ipip.judge.values import address, number, text
 from pytest_calico_ipip.model.absent import Absent
+from pytest_calico_ipip.model.firewall import Firewall
 from pytest_calico_ipip.model.nodestate import Link, NamespaceState, NodeState
 
 T = TypeVar("T")
 
 MAX_NAMESPACES = 2000
+IPTABLES_NFT = "iptables-nft-save.txt"
 ROUTE_GET = "ip-route-get.json"  # each look-up in it may fail by itself: an address that is missing was not decided
 
 
@@ -50,7 +56,10 @@ def read_node(evidence: Evidence, name: str, *, live: bool = False) -> NodeState
         sysctl=_sysctl(folder, "sysctl.txt"),
         namespace_ids=_namespace_ids(folder),
         decisions=decisions if isinstance(decisions, Absent) else {one.destination: one for one in decisions},
+        undecided=_undecided(ran.get(ROUTE_GET, ())),
         calico_mtu=_calico_mtu(folder),
+        firewalls=_firewalls(folder),
+        bird=read_bird(folder),
         namespaces={
             inside: NamespaceState(
                 name=inside,
@@ -64,6 +73,22 @@ def read_node(evidence: Evidence, name: str, *, live: bool = False) -> NodeState
         commands={file: lines[-1].command for file, lines in ran.items()},
         partial=frozenset(partial),
     )
+
+
+def _undecided(lines: Iterable[Ran]) -> Mapping[IPv4Address, str]:
+    """Each failed look-up has its own line: `ip -j route get ADDRESS`."""
+    failed = ((address(line.command.rpartition(" ")[2]), line.stderr) for line in lines if line.exit != 0)
+    return {asked: text(said) for asked, said in failed if asked is not None}
+
+
+def _firewalls(folder: Folder) -> tuple[Firewall | Absent, ...]:
+    """What each tool printed. iptables-nft's rules are asked for only where there are such."""
+    nftables, by_iptables = read_nftables(folder)
+    found = [read_iptables(folder, "iptables-save.txt", "iptables-save.after.txt"), nftables]
+    there = IPTABLES_NFT in folder.ran or (folder.path / IPTABLES_NFT).exists()
+    if there or by_iptables:
+        found.append(read_iptables(folder, IPTABLES_NFT, "iptables-nft-save.after.txt"))
+    return tuple(found)
 
 
 def _namespaces(folder: Folder) -> tuple[str, ...]:

@@ -9,11 +9,12 @@ from typing import Any
 
 from pytest_calico_ipip.judge.lists import Item, name_of
 from pytest_calico_ipip.judge.values import address, boolean, interface, mapping, network, number, sequence, text
-from pytest_calico_ipip.model.datastore import Affinity, Allocation, Block, ClusterNode, Pod, Pool
+from pytest_calico_ipip.model.datastore import Affinity, Allocation, BgpPeer, Block, ClusterNode, Pod, Pool
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")  # a DNS subdomain, as the API server wants it
 _ADDRESS = "projectcalico.org/IPv4Address"
 _TUNNEL = "projectcalico.org/IPv4IPIPTunnelAddr"
+_REFLECTOR = "projectcalico.org/RouteReflectorClusterID"
 TEST_LABEL = ("app", "sleep-curl")
 
 
@@ -44,6 +45,7 @@ def pool(item: Item) -> Pool | None:
         nat_outgoing=boolean(spec.get("natOutgoing")) or False,
         node_selector=text(spec.get("nodeSelector")),
         allowed_uses=tuple(text(use) for use in sequence(spec.get("allowedUses"))),
+        bgp_export=boolean(spec.get("disableBGPExport")) is not True,
     )
 
 
@@ -92,6 +94,23 @@ def affinity(item: Item) -> Affinity | None:
     )
 
 
+def bgp_peer(item: Item) -> BgpPeer | None:
+    """A BGPPeer between nodes and routers; None for one that is about workloads, or IPv6."""
+    spec = mapping(item.get("spec"))
+    peer, selector = (
+        address(text(spec.get("peerIP")).rpartition(":")[0] or spec.get("peerIP")),
+        spec.get("peerSelector"),
+    )
+    if spec.get("localWorkloadSelector") or (peer is None and not selector):
+        return None
+    return BgpPeer(name_of(item)[1], text(spec.get("node")), text(spec.get("nodeSelector")), peer, text(selector))
+
+
+def bgp_filtered(item: Item) -> bool:
+    """Whether a BGPPeer has filters of its own."""
+    return bool(sequence(mapping(item.get("spec")).get("filters")))
+
+
 def node(item: Item) -> ClusterNode | None:
     """A node without its release and configuration; None for one that is not Linux."""
     name = name_of(item)[1]
@@ -117,6 +136,7 @@ def node(item: Item) -> ClusterNode | None:
         ready=_ready(status),
         schedulable=spec.get("unschedulable") is not True,
         labels=labels,
+        route_reflector=bool(annotations.get(_REFLECTOR)),
         annotated="annotations" in metadata,
     )
 

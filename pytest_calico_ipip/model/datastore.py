@@ -22,6 +22,7 @@ class Pool:
     nat_outgoing: bool = False
     node_selector: str = ""
     allowed_uses: tuple[str, ...] = ()
+    bgp_export: bool = True  # False: disableBGPExport
 
     @property
     def ipip(self) -> bool:
@@ -96,6 +97,7 @@ class Configuration:
     wireguard_mtu: int = 0
     ipip_enabled: bool | None = None  # ipipEnabled as set; None: Felix decides by the pools
     vxlan_enabled: bool | None = None  # vxlanEnabled as set; None: Felix decides by the pools
+    networking_backend: str = ""  # calico-node's CALICO_NETWORKING_BACKEND: bird, vxlan, none; "" where not known
     host_local_ipam: bool = False  # calico-node's USE_POD_CIDR: a node's block is its podCIDR
 
 
@@ -114,6 +116,7 @@ class ClusterNode:
     labels: Mapping[str, str] = field(default_factory=dict)
     release: Release | str = ""  # str: what could not be parsed
     configuration: Configuration = field(default_factory=Configuration)
+    route_reflector: bool = False  # annotation RouteReflectorClusterID: no part of the mesh
     annotated: bool = True  # False: the evidence has this node without its annotations (made by hand)
 
 
@@ -139,6 +142,17 @@ class Pod:
 
 
 @dataclass(frozen=True)
+class BgpPeer:
+    """A BGPPeer: which nodes have which peer."""
+
+    name: str
+    node: str = ""  # one node by name; "" leaves it to the selector
+    node_selector: str = ""  # "" with no node: every node
+    peer: IPv4Address | None = None  # peerIP; None for IPv6, and where a selector chooses the peers
+    peer_selector: str = ""
+
+
+@dataclass(frozen=True)
 class Datastore:
     """Everything that was read from the API server, parsed."""
 
@@ -147,6 +161,10 @@ class Datastore:
     pools: tuple[Pool, ...] = ()
     blocks: tuple[Block, ...] = ()
     affinities: tuple[Affinity, ...] = ()
+    mesh: bool = True  # BGPConfiguration nodeToNodeMeshEnabled, on by default
+    bgp_peers: tuple[BgpPeer, ...] = ()
+    bgp_filtered: bool = False  # a BGPPeer names filters: what a peer gets is not the datastore's to say
+    changed_nodes: tuple[str, ...] = ()  # nodes that were not the same before and after the run
     unreadable: tuple[str, ...] = ()  # objects left out, each with why
     notes: tuple[str, ...] = ()  # what the report should say: "changed during the run: …", "no DaemonSet …"
     unsettled: tuple[IPv4Network, ...] = ()  # addresses of objects that changed during the run: not judged

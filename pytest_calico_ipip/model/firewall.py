@@ -13,7 +13,7 @@ IPIP_PROTOCOL = "4"
 
 @dataclass(frozen=True)
 class FilterRule:
-    """One rule of iptables or nftables. What is true of every packet that the chain gets is not among its conditions."""
+    """One rule of iptables or nftables. Its conditions leave out what is true of every packet at that hook."""
 
     verdict: str = ""  # accept, drop, reject, return, jump, goto; "" where the packet goes on to the next rule
     target: str = ""  # the chain of a jump or goto
@@ -32,9 +32,7 @@ class FilterRule:
     @property
     def for_ipip(self) -> bool:
         """Whether every IPIP packet fits."""
-        return self.protocol in ("", IPIP_PROTOCOL) and not (
-            self.source_set or self.destination_set or self.conditions
-        )
+        return self.protocol in ("", IPIP_PROTOCOL) and not (self.source_set or self.destination_set or self.conditions)
 
 
 Chains = Mapping[str, tuple[FilterRule, ...]]

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from pytest_calico_ipip.model.absent import Absent, present
+from pytest_calico_ipip.model.bird import Bird
+from pytest_calico_ipip.model.firewall import Firewall
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,9 @@ class NodeState:
     calico_mtu: int | Absent  # /var/lib/calico/mtu
     namespaces: Mapping[str, NamespaceState] = field(default_factory=dict)
     commands: Mapping[str, str] = field(default_factory=dict)  # file → the command that wrote it
+    undecided: Mapping[IPv4Address, str] = field(default_factory=dict)  # a look-up that failed → what `ip` said
+    firewalls: tuple[Firewall | Absent, ...] = ()  # one for each tool that was asked
+    bird: Bird | Absent = Absent("what BIRD says", failed=False)  # noqa: RUF009, immutable
     partial: frozenset[str] = frozenset()  # files whose listing leaves lines out ("<...>"): what they lack is unknown
 
     def link(self, name: str) -> Link | None:

@@ -54,7 +54,8 @@ class Reading:
     """What the reading of one node led to, for those who go on from it."""
 
     node: str
-    places: dict[str, Place] = field(default_factory=dict)  # by "namespace/name"
+    interfaces: dict[str, str] = field(default_factory=dict)  # by "namespace/name": the workload interface's name
+    places: dict[str, Place] = field(default_factory=dict)  # by "namespace/name": those that were found
     files: dict[str, bytes] = field(default_factory=dict)  # as written, by name relative to the node's folder
     problem: str = ""  # why there is nothing
 
@@ -91,7 +92,7 @@ def refused(evidence: Evidence, node: str, pods: Sequence[PodPlace], problem: st
         Line(f"netns/-/{file}", 255, _typed(file), f"{pod.key}: {problem}") for pod in pods for file in NETNS_FILES
     ]
     _write(evidence.node(node), {}, lines)
-    return Reading(node, problem=problem)
+    return Reading(node, {pod.key: pod.interface for pod in pods}, problem=problem)
 
 
 def add(evidence: Evidence, node: str, files: Mapping[str, bytes], lines: Sequence[Line]) -> None:
@@ -108,7 +109,9 @@ def split(
     node: str, unpacked: Unpacked, pods: Sequence[PodPlace], look_up: Sequence[IPv4Address]
 ) -> tuple[Reading, list[Line]]:
     """Pure: the script's answer as the evidence's files and the lines of commands.tsv."""
-    reading = Reading(node, places=_places(unpacked, pods))
+    places = _places(unpacked, pods)
+    names = {pod.key: places[pod.key].interface if pod.key in places else pod.interface for pod in pods}
+    reading = Reading(node, names, places)
     files, lines = _detailed(unpacked, "", TYPED)
     for more_files, more_lines in (_plain(unpacked, look_up), _singles(unpacked, SINGLE)):
         files.update(more_files)

@@ -15,7 +15,8 @@ from pytest_calico_ipip.remote import PRELUDE, RUN
 
 # In /proc/sys: what Calico sets, and what can undo it
 _SYSCTL = (
-    "net/ipv4/ip_forward net/ipv4/ip_no_pmtu_disc net/ipv4/fib_multipath_hash_policy "
+    "net/ipv4/ip_forward net/ipv4/ip_forward_update_priority net/ipv4/ip_forward_use_pmtu "
+    "net/ipv4/ip_no_pmtu_disc net/ipv4/fib_multipath_hash_policy "
     "net/core/fb_tunnels_only_for_init_net "
     + " ".join(
         f"net/ipv4/conf/*/{key}"

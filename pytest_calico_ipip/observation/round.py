@@ -155,12 +155,13 @@ class CaptureRound:
         reading = self._readings[node]
         found = []
         for pod in self._pods[node]:
-            place = reading.places.get(f"{pod.namespace}/{pod.name}")
+            key = f"{pod.namespace}/{pod.name}"
+            place = reading.places.get(key)
             narrow = filters.bare([pod.ip])
             netns = place.netns if place else "not-found"
             found.append(Plan(Tap(f"{node}.{pod.name}.eth0.pcap", node, netns, "eth0"), narrow))
-            if place:
-                found.append(Plan(Tap(f"{node}.{place.interface}.pcap", node, None, place.interface), narrow))
+            interface = reading.interfaces[key]
+            found.append(Plan(Tap(f"{node}.{interface}.pcap", node, None, interface), narrow))
         if addresses:
             nic = underlay_nic(reading.files.get("ip-addr.json", b""), self._nodes[node].address) or "underlay-nic"
             found.append(Plan(Tap(f"{node}.{TUNNEL}.pcap", node, None, TUNNEL), filters.bare(addresses)))

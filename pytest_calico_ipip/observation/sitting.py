@@ -115,7 +115,7 @@ class Sitting:
                 ]
                 if node in connections.refused:
                     # with its remedy: this is what every judgement that needs this node will say
-                    problem = str(connections.refused[node]).replace("\n", ". ")
+                    problem = _sentences(connections.refused[node])
                     waiting[node] = threads.submit(refused, self.evidence, node, places, problem)
                     continue
                 waiting[node] = threads.submit(
@@ -169,6 +169,11 @@ class Sitting:
 
     def _tell(self, line: str) -> None:
         self._progress(f"{line} ({time.monotonic() - self._began:.1f} s)")
+
+
+def _sentences(problem: IpipError) -> str:
+    """Problem and remedy on one line."""
+    return f"{problem.problem.rstrip('.')}. {problem.remedy}"
 
 
 def workload_interface(prefix: str, pod: PodFacts) -> str:

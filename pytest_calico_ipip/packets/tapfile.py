@@ -62,7 +62,10 @@ def _read_tap(folder: Path, entry: object, index: int) -> TapFile:
         return TapFile(TapReading(tap), PcapFile(-1))
     pcap = read_pcap(folder / tap.file)
     limit = entry.get("limit")
-    problem = pcap.problem or problem_in_words(said, len(pcap.frames), limit if isinstance(limit, int) else None)
+    words = problem_in_words(said, len(pcap.frames), limit if isinstance(limit, int) else None)
+    # a capture that never began has no file: why it did not says more than that
+    never = said is not None and "listening on" not in said
+    problem = words if never else pcap.problem or words
     return TapFile(TapReading(tap, problem, pcap.link_name), pcap)
 
 

@@ -114,6 +114,8 @@ def write(folder: Path, plans: Sequence[Plan], unpacked: Unpacked) -> None:
         stderr = unpacked.files.get(f"{number}.stderr", b"")
         if unpacked.problem:
             stderr += f"{unpacked.problem}\n".encode()
+        elif b"tcpdump: not found" in stderr or b"tcpdump: command not found" in stderr:
+            stderr += f"{plan.tap.node} has no tcpdump: install it there (the package is called tcpdump)\n".encode()
         if pcap is not None and pcap[:4] in PCAP_MAGIC:
             (folder / plan.tap.file).write_bytes(pcap)
         (folder / plan.tap.file).with_suffix(".stderr").write_bytes(stderr)

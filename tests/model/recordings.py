@@ -9,7 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from pytest_calico_ipip.judge import load
-from pytest_calico_ipip.model.checks import decisions, mtu, node, owner, pods, pools, routes, tunnel, veth
+from pytest_calico_ipip.model.checks import (
+    bgp,
+    decisions,
+    firewall,
+    mtu,
+    node,
+    owner,
+    pods,
+    pools,
+    routes,
+    tunnel,
+    veth,
+)
 from pytest_calico_ipip.model.judgement import Judgement, Outcome
 from pytest_calico_ipip.model.world import World
 
@@ -17,16 +29,12 @@ RECORDED = Path(__file__).parents[1] / "recorded"
 ALWAYS, CROSS, FELIX = "v3.31.7-always", "v3.31.7-crosssubnet", "v3.34dev-always"
 HEALTHY = (ALWAYS, CROSS, FELIX)
 _UNREAD = shutil.ignore_patterns(
-    "iptables*",
-    "ipset*",
-    "birdcl*",
     "ethtool*",
     "uname*",
     "hostname*",
     "ip-*.txt",
     "ip-link*",
     "ipamhandles*",
-    "bgppeers*",
 )
 N1, N2, N3 = (f"virtnest-rook-ceph-{number}" for number in (1, 2, 3))
 
@@ -59,6 +67,10 @@ LATER: dict[str, Callable[[World, str], Judgement]] = {
     "ROUTE-5": decisions.decided,
     "ROUTE-6": routes.borrowed,
     "ROUTE-7": owner.owners_protocol,
+    "BGP-1": bgp.established,
+    "BGP-2": bgp.announced,
+    "SEC-1": firewall.host_set,
+    "SEC-2": firewall.input_chain,
 }
 CLUSTER: dict[str, Callable[[World], Judgement]] = {"POOL-2": pools.apart, "POOL-3": pools.affine, "MTU-3": mtu.alike}
 

@@ -23,6 +23,18 @@ FAULTS = (
         verify=on(SECOND, _each(f'grep -q {_MAC} "/sys/class/net/$each/address"')),
     ),
     Fault(
+        name="workload-renamed",
+        breaks=f"the workload interfaces of {SECOND.name} have names that are not Calico's",
+        fails=("VETH-1",),
+        at_pod=on(
+            SECOND,
+            'other="veth${HOST_IFACE#cali}" && ip link set "$HOST_IFACE" down && '
+            'ip link set "$HOST_IFACE" name "$other" && ip link set "$other" up && '
+            'ip route add "$POD_IP" dev "$other" scope link',
+        ),
+        verify=on(SECOND, "! ls /sys/class/net | grep -q ^cali"),
+    ),
+    Fault(
         name="workload-route-missing",
         breaks=f"{SECOND.name} has no route to its own pods",
         fails=("ROUTE-1", "ROUTE-5", "POD-4", "PATH-1", "PATH-6"),
@@ -42,6 +54,12 @@ FAULTS = (
         fails=("MTU-2", "MTU-4"),
         at_pod=on(SECOND, f'ip link set "$HOST_IFACE" mtu 1500 && {_IN_POD} link set eth0 mtu 1500'),
         verify=on(SECOND, _each('grep -q 1500 "/sys/class/net/$each/mtu"')),
+    ),
+    Fault(
+        name="pod-route-mtu",
+        breaks=f"the default route of the pods of {SECOND.name} says 1500 bytes: what is too long is lost",
+        fails=("MTU-5",),
+        at_pod=on(SECOND, f"{_IN_POD} route replace default via 169.254.1.1 dev eth0 mtu 1500"),
     ),
     Fault(
         name="pod-second-address",

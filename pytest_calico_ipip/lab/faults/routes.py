@@ -65,6 +65,14 @@ FAULTS = (
         verify=on(FIRST, f"test $(ip route show exact {_TO} | grep -c nexthop) = 2"),
     ),
     Fault(
+        name="block-route-foreign",
+        breaks=f"the route of {FIRST.name} to the block of {SECOND.name} is right, but not BIRD's",
+        fails=("ROUTE-7",),
+        bird=(_WITHOUT,),
+        at_start=on(FIRST, f"ip route add {_TO} proto kernel via {SECOND.address.ip} dev tunl0 onlink"),
+        verify=on(FIRST, f"ip route show exact {_TO} | grep -q ' proto kernel '"),
+    ),
+    Fault(
         name="blackhole-missing",
         breaks=f"{SECOND.name} has no blackhole route for its own block",
         fails=("ROUTE-3",),

@@ -24,6 +24,12 @@ _COMMANDS = {
     "ip-neigh.json": "ip -j neigh",
     "ip-netns.json": "ip -j netns list",
     "ip-route-get.json": "ip -j route get ADDRESS",
+    "iptables-save.txt": "iptables-save -c",
+    "iptables-nft-save.txt": "iptables-nft-save -c",
+    "ipset.txt": "ipset list",
+    "nft.json": "nft -j list ruleset",
+    "birdcl-protocols.txt": "birdcl show protocols",
+    "birdcl-routes.txt": "birdcl show route all",
     "sysctl.txt": "sysctl -a",
 }
 

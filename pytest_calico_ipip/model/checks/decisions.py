@@ -22,13 +22,14 @@ def decided(case: Case) -> None:
         case.not_applicable("wireguardEnabled: WireGuard carries what goes to other nodes")
         return
     decisions = present(case.state.decisions)
-    asked = dict.fromkeys(decisions)
+    asked = dict.fromkeys((*decisions, *case.state.undecided))
     for address in _must_be_asked(case):
         asked.setdefault(address)
     for address in asked:
         wanted = _wanted(case, address)
         if wanted:
-            observed = _as_typed(decisions[address]) if address in decisions else "could not be looked up"
+            said = case.state.undecided.get(address) or "could not be looked up"
+            observed = _as_typed(decisions[address]) if address in decisions else said
             case.compare(f"{case.node} ip route get {address}", wanted, observed, case.reading(_FILE))
     for route in wanted_by(case, "ROUTE-2"):
         if not any(address in route.destination for address in asked):

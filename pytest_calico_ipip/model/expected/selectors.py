@@ -11,14 +11,14 @@ _TOKEN = re.compile(
 _MAX_LENGTH = 4096
 
 
-def selects(selector: str, labels: Mapping[str, str]) -> bool:
-    """Whether a selector matches these labels. An empty one matches all; one that cannot be read matches too."""
+def selects(selector: str, labels: Mapping[str, str], unreadable: bool = True) -> bool:
+    """Whether a selector matches these labels. An empty one matches all; of one that cannot be read the caller says."""
     if not selector.strip():
         return True
     try:
         return _Parser(selector, labels).parse()
     except _Unreadable:
-        return True
+        return unreadable
 
 
 class _Unreadable(Exception):
