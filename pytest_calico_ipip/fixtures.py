@@ -99,7 +99,9 @@ def world(pytestconfig: pytest.Config, ipip_settings: Settings, nodes: tuple[str
             _observe(pytestconfig, ipip_settings, nodes, root)
             pytestconfig.stash[session.PROBLEMS] = session.recorded_problems(root)
             session.progress(pytestconfig)("Judging the evidence")
-        yield replace(load(root), selected=nodes)
+        loaded = replace(load(root), selected=nodes)
+        pytestconfig.stash[session.WORLD] = loaded  # what failed is explained at the end of the run
+        yield loaded
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_calico_ipip import session
+from pytest_calico_ipip import likely, session
 from pytest_calico_ipip.conclusion import ATTRIBUTE
 from pytest_calico_ipip.errors import IpipError
 from pytest_calico_ipip.report.ledger import Ledger
@@ -17,6 +17,8 @@ from pytest_calico_ipip.report.verdict import Kept, verdict
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
+    from pytest_calico_ipip.model.diagnosis import Cause
+
 
 class Gathering:
     """A plugin object of one session."""
@@ -24,6 +26,7 @@ class Gathering:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.ledger = Ledger()
+        self.causes: tuple[Cause, ...] = ()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the record that the test's process attached."""
@@ -33,9 +36,12 @@ class Gathering:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Silence is not success: a run in which a MUST was asserted by nothing exits 1."""
+        """Silence is not success: a run in which a MUST was asserted by nothing exits 1. Failures are explained."""
         if session.exitstatus == pytest.ExitCode.OK and self.ledger.silent():
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        self.causes = likely.causes(self.config, self.ledger)
+        if self.causes:
+            likely.into_junit(self.config, self.causes)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(
@@ -55,7 +61,7 @@ class Gathering:
             return
         terminalreporter.section("Calico IPIP conformance")
         interrupted = exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
-        for line in verdict(self.ledger, self._kept(), terminalreporter._tw.fullwidth, interrupted):
+        for line in verdict(self.ledger, self._kept(), terminalreporter._tw.fullwidth, interrupted, self.causes):
             terminalreporter.write_line(line.text, **line.markup)
 
     def _kept(self) -> Kept:

@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,8 +16,12 @@ from pytest_calico_ipip.report.wording import plain
 from pytest_calico_ipip.selection import Subjects
 from pytest_calico_ipip.settings import Settings
 
+if TYPE_CHECKING:
+    from pytest_calico_ipip.model.world import World
+
 SETTINGS = pytest.StashKey[Settings]()
 SUBJECTS = pytest.StashKey[Subjects]()
+WORLD: pytest.StashKey[World] = pytest.StashKey()  # what this process's tests judged
 PROBLEMS = pytest.StashKey[tuple[str, ...]]()  # what the observers met, as run.json has it
 
 PACKAGE = Path(__file__).resolve().parent

@@ -110,7 +110,7 @@ class Sources:
         return next((boolean(spec.get("nodeToNodeMeshEnabled")) for spec in specs), None) is not False
 
     def _backend(self, node: str, environment: Mapping[str, str]) -> str:
-        """bird where calico-node is there and says nothing else; "" where the evidence has no calico-node."""
+        """Calico's default, bird, where calico-node does not say; "" where the evidence has no calico-node."""
         return text(environment.get("CALICO_NETWORKING_BACKEND")) or ("bird" if self._container(node) else "")
 
     def _calico_pods(self) -> Iterable[Item]:

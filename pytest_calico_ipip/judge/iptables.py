@@ -44,6 +44,7 @@ def read_iptables(folder: Folder, file: str, after: str) -> Firewall | Absent:
         chains=chains,
         sets=_sets(folder, sets_named(chains)),
         sets_file=SETS,
+        calico=re.search(r"^:cali-INPUT ", content, re.MULTILINE) is not None,
         after=second if isinstance(second, Absent) else _chains(folder, after, second),
         after_file=after,
     )
@@ -136,7 +137,7 @@ def _sets(folder: Folder, names: frozenset[str]) -> dict[str, tuple[IPv4Network 
         return {}
     content = folder.text(SETS)
     if isinstance(content, Absent):
-        return {name: content for name in names}
+        return dict.fromkeys(names, content)
     found: dict[str, tuple[IPv4Network | str, ...] | Absent] = {}
     for part in re.split(r"^Name: ", content, flags=re.MULTILINE)[1:]:
         lines = part.splitlines()

@@ -55,6 +55,7 @@ def _read(folder: Folder, objects: Sequence[Mapping[str, Any]]) -> Firewall:
         chains=chains,
         sets={key: _members(one) for one in _all(objects, "set") if (key := _key(one, "name")) in names},
         sets_file=FILE,
+        calico=any("cali-INPUT" in text(one.get("name")) for one in _all(objects, "chain")),
         after=second if isinstance(second, Absent) else _chains(second, (*inputs, *outputs)),
         after_file=AFTER,
     )

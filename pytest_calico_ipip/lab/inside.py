@@ -40,7 +40,11 @@ def run(job: Job, log: Path, started: int | None) -> int:
 
         from .life import Lab
 
-        return asyncio.run(Lab(job, lines, started).live())
+        # not asyncio.run: it waits for every task that is left (pods on their way out, clients' watches), and one that
+        # does not heed its cancellation would keep the lab for ever; all of them end with this process
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        return loop.run_until_complete(Lab(job, lines, started).live())
 
     child = namespaces.start_in_namespaces(lab, job.windows)
     if started is not None:

@@ -48,5 +48,6 @@ class Firewall:
     chains: Chains = field(default_factory=dict)  # these, and what they lead to without a condition
     sets: Mapping[str, tuple[IPv4Network | str, ...] | Absent] = field(default_factory=dict)  # str: what is no network
     sets_file: str = ""
+    calico: bool = False  # Calico's chains are in it, reached or not
     after: Chains | Absent = Absent("a second reading of the firewall", failed=False)  # noqa: RUF009, immutable
     after_file: str = ""

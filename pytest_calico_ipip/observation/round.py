@@ -109,8 +109,9 @@ class CaptureRound:
                 raise
 
     def _send_from(self, node: str) -> None:
+        together = probes.at_once(len(self._captures))
         mine = [probe for probe in self._probes if probe.node == node and self._sendable(probe)]
-        self._sent[node] = probes.send(self._connections[node], mine, self._settings.capture_timeout)
+        self._sent[node] = probes.send(self._connections[node], mine, self._settings.capture_timeout, together)
 
     def _station(self, node: str) -> Station:
         reading, facts = self._readings[node], self._nodes[node]

@@ -11,7 +11,8 @@ from typing import Any
 from pytest_calico_ipip.remote import Remote, Unpacked, one_line
 
 WAIT_SECONDS = 2  # for a reply; round trips inside a cluster take milliseconds
-AT_ONCE = 16  # pings of one namespace that run side by side
+MOST_AT_ONCE = 16  # pings of one namespace that run side by side
+MOST_TOGETHER = 100  # about so many on all nodes: those of a lab share one machine's memory
 PLAIN_SIZE = 56  # bytes of data, ping's default
 ICMP_AND_IP = 28  # bytes of headers around an echo's data
 
@@ -127,7 +128,12 @@ def _of(station: Station, stations: Sequence[Station]) -> Iterator[Sent]:
         yield Sent(f"{node} echo-same-node", "echo-same-node", first.ip, station.pods[1].ip, node, first.netns)
 
 
-def sending(probes: Sequence[Sent]) -> str:
+def at_once(nodes: int) -> int:
+    """How many pings of one namespace run side by side, where so many nodes send theirs at the same time."""
+    return max(4, min(MOST_AT_ONCE, MOST_TOGETHER // max(1, nodes)))
+
+
+def sending(probes: Sequence[Sent], together: int = MOST_AT_ONCE) -> str:
     """The piece that sends one node's probes: each namespace is entered once, pings run side by side.
 
     It leaves NUMBER.out and NUMBER.err in the shell's directory, adds exit statuses to `status` there, and says
@@ -137,8 +143,8 @@ def sending(probes: Sequence[Sent]) -> str:
     for netns in dict.fromkeys(probe.netns for probe in probes):
         numbered = [(number, probe) for number, probe in enumerate(probes) if probe.netns == netns]
         inner = []
-        for start in range(0, len(numbered), AT_ONCE):
-            some = numbered[start : start + AT_ONCE]
+        for start in range(0, len(numbered), together):
+            some = numbered[start : start + together]
             inner += [f"{probe.ping()} >{number}.out 2>{number}.err & p{number}=$!" for number, probe in some]
             inner += [f'wait "$p{number}"; echo "$? probe-{number}" >>status' for number, _ in some]
         body = "\n".join(inner)
@@ -154,12 +160,12 @@ def sending(probes: Sequence[Sent]) -> str:
     return "\n".join(["senders=", *lines, "wait $senders", asked])
 
 
-def send(remote: Remote, probes: Sequence[Sent], timeout: float) -> list[Sent]:
+def send(remote: Remote, probes: Sequence[Sent], timeout: float, together: int = MOST_AT_ONCE) -> list[Sent]:
     """Send one node's probes. What they said lies there until the taps are closed: see `collect`."""
-    if probes and b"no-icmp-id" in remote.ask(sending(probes), timeout).stdout:
+    if probes and b"no-icmp-id" in remote.ask(sending(probes, together), timeout).stdout:
         # an older ping: its ids are its own choice, and are then found in the packets
         probes = [replace(probe, icmp_id=None) for probe in probes]
-        remote.ask(": >status\n" + sending(probes), timeout)
+        remote.ask(": >status\n" + sending(probes, together), timeout)
     return list(probes)
 
 

@@ -15,6 +15,7 @@ from pytest_calico_ipip.model.wire import Tap
 from pytest_calico_ipip.remote import RUN, Remote, Unpacked, untar
 
 SNAP_LENGTH = 256  # bytes: Ethernet, two IP headers with options, ICMP and what we look at of its data
+BUFFER_KIB = 512  # of kernel memory for each tap: some thousand packets of ours, a quarter of tcpdump's default
 LISTEN_SECONDS = 10  # a tcpdump that does not listen by then is not waited for
 PCAP_MAGIC = (b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\xc3\xd4", b"\x4d\x3c\xb2\xa1", b"\xa1\xb2\x3c\x4d")
 
@@ -64,7 +65,7 @@ class Plan:
 
     def command(self, count: int) -> str:
         """The tcpdump command as a person would type it, but for where its output goes."""
-        words = ["tcpdump", "-i", self.tap.interface, "-n", "-U", "--immediate-mode"]
+        words = ["tcpdump", "-i", self.tap.interface, "-n", "-U", "--immediate-mode", "-B", str(BUFFER_KIB)]
         words += ["-s", str(SNAP_LENGTH), "-c", str(count), "-w", "-", self.filter]
         line = " ".join(map(shlex.quote, words))
         netns = self.tap.netns

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import shlex
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_calico_ipip.model.judgement import Outcome
 from pytest_calico_ipip.report.ledger import ASSERTED, CLUSTER, UNJUDGED, Ledger, Tally, in_order
 from pytest_calico_ipip.report.record import Record
 from pytest_calico_ipip.report.shown import table
 from pytest_calico_ipip.report.wording import place, plain
+
+if TYPE_CHECKING:
+    from pytest_calico_ipip.model.diagnosis import Cause
 
 MOST_FAILURES = 20  # shown in full; pytest's own section above has all
 MOST_NAMES = 6
@@ -43,13 +47,16 @@ class Kept:
     problems: tuple[str, ...] = ()  # what the observers met
 
 
-def verdict(ledger: Ledger, kept: Kept, width: int, interrupted: bool = False) -> Iterator[Line]:
+def verdict(
+    ledger: Ledger, kept: Kept, width: int, interrupted: bool = False, causes: Sequence[Cause] = ()
+) -> Iterator[Line]:
     """Every line, the last one being the verdict itself."""
     yield from _table(ledger, width)
     yield from _reasons(ledger)
     yield from _observers(kept)
     yield from _problems(ledger)
     yield from _warnings(ledger)
+    yield from _causes(causes)
     yield from _failures(ledger)
     yield Line("", {})
     if not kept.replayed:
@@ -151,6 +158,17 @@ def _warnings(ledger: Ledger) -> Iterator[Line]:
             yield Line("  … and more", YELLOW)
             return
         yield from _differences(record, YELLOW)
+
+
+def _causes(causes: Sequence[Cause]) -> Iterator[Line]:
+    if not causes:
+        return
+    from pytest_calico_ipip.report.diagnosis import likely  # its records are not needed by a run that holds
+
+    yield Line("", {})
+    for index, text in enumerate(likely(causes)):
+        heading = not text.startswith("   ")
+        yield Line(text, {**RED, **BOLD} if heading and index else BOLD if heading else {})
 
 
 def _failures(ledger: Ledger) -> Iterator[Line]:

@@ -17,7 +17,19 @@ from pytest_calico_ipip.errors import UsageProblem
 from pytest_calico_ipip.evidence import Evidence
 from pytest_calico_ipip.judge import datastore, files, kernel, load, objects
 from pytest_calico_ipip.model.absent import Absent
-from pytest_calico_ipip.model.checks import mtu, node, pods, pools, routes, tunnel, veth
+from pytest_calico_ipip.model.checks import (
+    bgp,
+    decisions,
+    firewall,
+    mtu,
+    node,
+    owner,
+    pods,
+    pools,
+    routes,
+    tunnel,
+    veth,
+)
 from pytest_calico_ipip.model.judgement import Judgement, Outcome
 from pytest_calico_ipip.model.world import World
 
@@ -28,12 +40,25 @@ CHECKS: tuple[Callable[[World, str], Judgement], ...] = (
     veth.peers, veth.state, veth.sysctls, tunnel.device, tunnel.address, mtu.tunnel, mtu.workload, routes.local_pods,
     routes.remote_blocks, routes.own_blocks, routes.unexplained,
 )  # fmt: skip
+LATER: tuple[Callable[[World, str], Judgement], ...] = (
+    node.node_address, node.internal_ip, node.tunnel_address, owner.one_owner, owner.owners_protocol,
+    decisions.decided, routes.borrowed, bgp.established, bgp.announced, firewall.host_set, firewall.input_chain,
+)  # fmt: skip
+CLUSTER: tuple[Callable[[World], Judgement], ...] = (pools.apart, pools.affine, mtu.alike)
+FIREWALL = tuple(
+    f"nodes/{NODE}/{file}"
+    for file in (
+        "iptables-save.txt", "iptables-save.after.txt", "iptables-nft-save.txt", "ipset.txt", "nft.json",
+        "nft.after.json", "birdcl-protocols.txt", "birdcl-routes.txt",
+    )
+)  # fmt: skip
 FILES = (
     "api/nodes.json", "api/pods.json", "api/ippools.crd.projectcalico.org.json",
     "api/ipamblocks.crd.projectcalico.org.json", "api/blockaffinities.crd.projectcalico.org.json",
     "api/felixconfigurations.crd.projectcalico.org.json", "api/clusterinformations.crd.projectcalico.org.json",
     f"nodes/{NODE}/ip-addr.json", f"nodes/{NODE}/ip-route.json", f"nodes/{NODE}/ip-rule.json",
     f"nodes/{NODE}/ip-neigh.json", f"nodes/{NODE}/ip-netns.json", f"nodes/{NODE}/ip-route-get.json",
+    "api/bgppeers.crd.projectcalico.org.json", "api/bgpconfigurations.crd.projectcalico.org.json",
     f"nodes/{NODE}/sysctl.txt", f"nodes/{NODE}/calico-mtu.txt", f"nodes/{NODE}/commands.tsv", "run.json",
 )  # fmt: skip
 GARBAGE: dict[str, bytes] = {
@@ -53,6 +78,14 @@ GARBAGE: dict[str, bytes] = {
     "not a number": b'[{"mtu": NaN, "ifindex": -1e999}]',
     "binary": bytes(range(256)) * 16,
     "odd names": json.dumps([{"ifname": "\x1b[31m\n\0", "dst": "\x1b]0;x\x07", "name": "../..", "id": 1}]).encode(),
+    "rules of nothing": b"*filter\n:INPUT\n[x:y] -A\n-A INPUT -j\n-A INPUT ! -p\n-A INPUT -m set --match-set a\nCOMMIT\n",
+    "chains in a circle": b"*filter\n:INPUT -\n:a -\n:b -\n-A INPUT -j a\n-A a -j b\n-A b -g a\n-A b -j b\nCOMMIT\n",
+    "quotes without an end": b'*filter\n-A INPUT -p 4 -m comment --comment "\x1b[2J -j ACCEPT\nCOMMIT\n',
+    "sets of nothing": b"Name:\nName: cali40all-hosts-net\nMembers:\n\x1b]0;x\x07\n\xff\n1.2.3.4/99\nName: cali40all-hosts-net",
+    "tables of nothing": json.dumps({"nftables": [None, 7, {"rule": 3}, {"rule": {"family": "ip", "expr": [{}, [], {
+        "match": {"left": [], "right": {}}}, {"jump": None}, {"counter": []}]}}, {"chain": {"family": "ip", "hook": "input",
+        "prio": {}, "name": "\x1b"}}, {"set": {"family": "ip", "elem": [[], {"range": [1]}, {"prefix": 3}, None]}}]}).encode(),
+    "a bird that says odd things": b"BIRD \x1b[31m ready.\nMesh_1_2_3_4 BGP\n a b c d e\nMesh_999_1_1_1 BGP x up 9 \x1b[2J\n10.233.70.0/99 x [y\n[[[[\n",
     "many tabs": b"\t\t\t\n\t\n\x00\t\x00\t\n" + b"x" * 5000,
 }  # fmt: skip
 
@@ -61,20 +94,22 @@ GARBAGE: dict[str, bytes] = {
 def copy(tmp_path: Path) -> Path:
     """A healthy recording's readings, to be spoilt."""
     for part in ("api", "nodes"):
-        shutil.copytree(RECORDED / part, tmp_path / part, ignore=shutil.ignore_patterns("ip*save.txt", "birdcl*"))
+        shutil.copytree(RECORDED / part, tmp_path / part, ignore=shutil.ignore_patterns("ip-*.txt"))
     return tmp_path
 
 
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("file", (*FILES, *FIREWALL))
 def test_no_file_can_raise(copy: Path, file: str) -> None:
     """Each file in turn is garbage of every kind: every check answers, and says nothing that a terminal would obey."""
     for garbage in GARBAGE.values():
         (copy / file).write_bytes(garbage)
         world = load(copy, packets=False)
         for name in world.selected:
-            for check in CHECKS:
+            for check in (*CHECKS, *LATER):
                 judgement = check(world, name)
                 assert all(text.isprintable() for text in said(judgement))
+        for whole in CLUSTER:
+            assert all(text.isprintable() for text in said(whole(world)))
 
 
 def said(judgement: Judgement) -> list[str]:

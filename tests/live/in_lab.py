@@ -47,6 +47,7 @@ def main() -> dict[str, Any]:
     observe(SETTINGS, nodes, Evidence(Path("healthy")), lines.append)
     told["healthy"] = {"seconds": time.monotonic() - began, "lines": lines, "left": left(api, nodes)}
     told["interrupted"] = interrupted(api, nodes)
+    told["killed"] = killed(api, nodes)
     told["broken"] = broken(nodes)
     return told
 
@@ -75,6 +76,22 @@ def interrupted(api: Api, nodes: Sequence[str]) -> dict[str, Any]:
     except KeyboardInterrupt as error:
         ended = str(error)
     return {"ended": ended, "seconds": time.monotonic() - began, "left": left(api, nodes)}
+
+
+def killed(api: Api, nodes: Sequence[str]) -> dict[str, Any]:
+    """SIGKILL while the taps are open: nobody is left to clean up but the other ends of the connections."""
+    command = [sys.executable, "-m", "pytest_calico_ipip.observation", "killed"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as observer:
+        assert observer.stderr is not None
+        for line in observer.stderr:
+            if line.startswith("Sending"):
+                observer.kill()
+    deadline = time.monotonic() + 15
+    while True:
+        seen = left(api, nodes)
+        if time.monotonic() > deadline or not (any(seen["nodes"]) or seen["ssh"]):
+            return {"left": seen}
+        time.sleep(0.2)
 
 
 def broken(nodes: Sequence[str]) -> dict[str, Any]:

@@ -97,6 +97,14 @@ def test_nothing_is_left_on_nodes_and_here(lab: Lab, scenario: str) -> None:
     assert left["namespaces"] == ["sleep-curl-other"]
 
 
+def test_a_killed_run_leaves_pods_for_the_next_one_and_nothing_on_nodes(lab: Lab) -> None:
+    """The shells on the nodes see their stdin end: taps and directories go, and so does every ssh process here."""
+    left = lab.told["killed"]["left"]
+    assert left["nodes"] == ["", "", ""]
+    assert left["ssh"] == []
+    assert len(left["namespaces"]) == 2
+
+
 def test_sigterm_ends_a_run_as_ctrl_c_does(lab: Lab) -> None:
     """In seconds, and with KeyboardInterrupt, of which pytest makes exit status 2."""
     assert lab.told["interrupted"]["ended"] == "ended by SIGTERM"

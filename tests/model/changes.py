@@ -155,6 +155,18 @@ def sysctl(node: str, key: str, value: str | None) -> Change:
     return change
 
 
+def text(node: str, file: str, old: str, new: str) -> Change:
+    """The one place in a node's file that says `old` says `new`."""
+
+    def change(root: Path) -> None:
+        path = root / "nodes" / node / file
+        content = path.read_text()
+        assert content.count(old) == 1, (old, content.count(old))
+        path.write_text(content.replace(old, new))
+
+    return change
+
+
 def together(*changes: Change) -> Change:
     """Several changes that make one fault."""
 

@@ -51,13 +51,23 @@ def borrowed(address: str, *where: str) -> Change:
     return together(api("pods", pod), route(N2, POD, dst=address), *routes)
 
 
+def failed_look_up(node: str, address: str, said: str) -> Change:
+    """A look-up more, which failed: the file has no row of it, commands.tsv has a line."""
+
+    def change(root: Path) -> None:
+        with (root / "nodes" / node / "commands.tsv").open("a") as table:
+            table.write(f"ip-route-get.json\t2\tip -j route get {address}\t{said}\n")
+
+    return change
+
+
 TABLE: dict[str, tuple[str, Change, str]] = {
     "another node's address": (
         ALWAYS,
         annotate(0, ADDRESS, "10.7.120.12/24"),
-        "NODE-1@1 NODE-1@2 NODE-2@1? ROUTE-5@2 ROUTE-5@3",
+        "NODE-1@1 NODE-1@2 NODE-2@1? ROUTE-5@2 ROUTE-5@3 SEC-1@1 SEC-1@2 SEC-1@3",
     ),
-    "address without a mask": (ALWAYS, annotate(0, ADDRESS, "10.7.120.11"), "NODE-1@1"),
+    "address without a mask": (ALWAYS, annotate(0, ADDRESS, "10.7.120.11"), "NODE-1@1 SEC-1@1 SEC-1@2 SEC-1@3"),
     "address on two devices": (
         ALWAYS,
         link(N1, "tunl0", addr_info=[{"family": "inet", "local": "10.7.120.11", "prefixlen": 32}]),
@@ -85,7 +95,11 @@ TABLE: dict[str, tuple[str, Change, str]] = {
     ),
     "affinity pending": (ALWAYS, spec("blockaffinities", 1, state="pendingDeletion"), "POOL-3"),
     "affinity deleted": (ALWAYS, spec("blockaffinities", 1, deleted="true"), "POOL-3"),
-    "block of a node that is gone": (ALWAYS, spec("ipamblocks", 1, affinity="host:gone"), "POOL-3 ROUTE-6@1 ROUTE-6@3"),
+    "block of a node that is gone": (
+        ALWAYS,
+        spec("ipamblocks", 1, affinity="host:gone"),
+        "POOL-3 ROUTE-6@1 ROUTE-6@3 BGP-2@2",
+    ),
     "block of nobody": (ALWAYS, calico("ipamblocks", lambda i: i[1]["spec"].pop("affinity")), "ROUTE-6@1 ROUTE-6@3"),
     "two owners": (FELIX, spec("bgpconfigurations", 0, programClusterRoutes="Enabled"), "POOL-4@1 POOL-4@2 POOL-4@3"),
     "no owner": (
@@ -112,6 +126,11 @@ TABLE: dict[str, tuple[str, Change, str]] = {
     "BIRD's route left": (FELIX, another_route(N1, BLOCK, protocol="bird", metric=1024), "ROUTE-7@1"),
     "Felix's route on BIRD's node": (ALWAYS, route(N1, BLOCK, protocol="80"), "ROUTE-7@1"),
     "somebody's blackhole": (ALWAYS, route(N1, "10.233.107.0/24", protocol="static"), "ROUTE-7@1"),
+    "one look-up of several failed": (
+        ALWAYS,
+        failed_look_up(N3, "10.233.109.255", "RTNETLINK answers: Invalid argument"),
+        "ROUTE-5@3",
+    ),
     "another MTU on one node": (ALWAYS, both_ends(N2, CALI, POD, mtu=1400), "MTU-3?"),
     "block route missing is not theirs": (ALWAYS, no_route(N1, BLOCK), ""),
 }

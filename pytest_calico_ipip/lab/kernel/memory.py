@@ -14,7 +14,7 @@ _MEGABYTE = 1 << 20
 
 def guest_megabytes(nodes: int) -> int:
     """Memory of a guest with so many nodes."""
-    return 320 + 12 * max(0, nodes - 3)
+    return 320 + 32 * max(0, nodes - 3)
 
 
 def memory_directory(megabytes: int, environment: Mapping[str, str]) -> Path:

@@ -26,6 +26,7 @@ def established(case: Case) -> None:
         return
     sessions = [one for one in present(bird.protocols) if one.kind == "BGP"]
     excused = {node.address.ip for node in _absent_nodes(case) if node.address is not None}
+    excused |= {case.expected.node.address.ip} if case.expected.node.address is not None else set()  # NODE-1 says so
     asked: set[IPv4Address] = set()
     for address, why in _peers(case):
         if address in asked or address in excused:
@@ -86,7 +87,7 @@ def _peers(case: Case) -> Iterator[tuple[IPv4Address, str]]:
     for peer in case.datastore.bgp_peers:
         if not _concerns(peer, own):
             continue
-        if peer.peer is not None and (own.address is None or peer.peer != own.address.ip):
+        if peer.peer is not None:
             yield peer.peer, f"BGPPeer {peer.name}"
         elif peer.peer is None:
             chosen = (one for one in others if selects(peer.peer_selector, one.labels, unreadable=False))
@@ -107,8 +108,11 @@ def announced(case: Case) -> None:
     if backend in _NO_BIRD:
         case.not_applicable(f"BIRD does not run: CALICO_NETWORKING_BACKEND is {backend}")
         return
-    if not datastore.mesh or not _meshed(own):
+    if own.address is None or not datastore.mesh or not _meshed(own):
         case.not_applicable(f"{case.node} is in no mesh: what its peers hold may come from other nodes")
+        return
+    if [one.name for one in datastore.nodes.values() if one.address and one.address.ip == own.address.ip] != [own.name]:
+        case.not_applicable(f"another node has the address of {case.node}, too (NODE-1)")
         return
     observers = [name for name in case.world.selected if name != case.node and name in case.world.nodes]
     told = 0
@@ -116,7 +120,7 @@ def announced(case: Case) -> None:
         bird = case.world.nodes[observer].bird
         if isinstance(bird, Absent):
             case.lack(bird)
-        elif bird.running and own.address is not None and _holds(bird, own.address.ip):
+        elif bird.running and _holds(bird, own.address.ip):
             told += 1
             _from_node(case, Observer(case, observer, bird), own.address.ip)
     if not told:

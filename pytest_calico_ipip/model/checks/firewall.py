@@ -73,13 +73,14 @@ def _readable(case: Case) -> list[Firewall]:
 
 
 def _nothing_found(case: Case, what: str) -> None:
-    """No such rule: a difference only where every tool's rules were read."""
+    """No such rule: a difference where Calico's chains were read, or every tool's rules."""
     if not case.state.firewalls:
         raise Missing(Absent(f"the firewall of {case.node}", failed=False))
+    with_calico = [one.file for one in _readable(case) if one.calico]
     for one in case.state.firewalls:
-        if isinstance(one, Absent):
+        if isinstance(one, Absent) and not with_calico:
             raise Missing(one)
-    file = next((one.file for one in _readable(case)), "iptables-save.txt")
+    file = next(iter(with_calico), "iptables-save.txt")
     rules = [rule.text for one in _readable(case) for rule in _of_ipip(one)]
     observed = "; ".join(rules[:4]) or "no rule about protocol 4"
     case.differ(f"{case.node} input chain", what, observed, case.reading(file))
@@ -107,7 +108,7 @@ def _compare_members(case: Case, firewall: Firewall, name: str) -> None:
     if members is None:
         case.differ(what, "a set, as a rule names it", "no such set", reading)
         return
-    wanted = list(_hosts(case))
+    wanted = list(dict.fromkeys(_hosts(case)))
     found = [one for one in members if not isinstance(one, str)]
     missing = _less(wanted, found)
     more: list[IPv4Network | str] = []

@@ -1,0 +1,80 @@
+"""Rules in the order of how much they know; each sees only what no earlier one explains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pytest_calico_ipip.model.absent import Missing
+from pytest_calico_ipip.model.diagnosis import bgp, datastore, firewall, mtu, node, pods, routes, taps, tunnel, wire
+from pytest_calico_ipip.model.diagnosis.cause import NOT_EXPLAINED, Cause, Found
+from pytest_calico_ipip.model.diagnosis.signs import Rule, Signs
+from pytest_calico_ipip.model.judgement import Judgement
+from pytest_calico_ipip.model.world import World
+
+# what is configured, then what the kernel has, then what is inferred from packets alone
+RULES: tuple[Rule, ...] = (
+    *datastore.RULES,
+    *node.RULES,
+    *tunnel.RULES,
+    *bgp.RULES,
+    *routes.RULES,
+    *pods.RULES,
+    *mtu.RULES,
+    *firewall.RULES,
+    *bgp.LATER,
+    *mtu.LATER,
+    *wire.RULES,
+    *taps.RULES,
+)
+_MOST = 8  # names in a sentence
+
+
+def diagnose(world: World, judgements: Sequence[Judgement]) -> tuple[Cause, ...]:
+    """The likely causes of the judgements that failed, the most specific first; nothing where none failed.
+
+    Several faults are all named. A symptom that an earlier cause explains gives no second one; what no rule explains
+    is listed by a last cause, `not-explained`. Never raises: a rule that lacks its evidence says nothing.
+    """
+    signs = Signs(world, judgements)
+    causes: list[Cause] = []
+    for rule in RULES:
+        try:
+            for found in rule(signs):
+                if signs.take(found):
+                    causes.append(found.cause())
+                    _same_pair(signs, causes)
+        except Missing:
+            continue
+    rest = _unexplained(signs)
+    return (*causes, rest.cause()) if rest is not None else tuple(causes)
+
+
+def _same_pair(signs: Signs, causes: list[Cause]) -> None:
+    """What is said of no single packet goes with its pair: a link type, a transfer that does not end."""
+    pairs = {frozenset(subject.split(":")) for _, subject in causes[-1].explains if ":" in subject}
+    for symptom in tuple(signs.left):
+        of_no_packet = symptom.leg is None and symptom.difference is not None
+        if of_no_packet and ":" in symptom.subject and frozenset(symptom.subject.split(":")) in pairs:
+            del signs.left[symptom]
+            also = (symptom.requirement, symptom.subject)
+            causes[-1] = replace(causes[-1], explains=causes[-1].explains | {also})
+
+
+def _unexplained(signs: Signs) -> Found | None:
+    """An honest list of the failures that no rule knows. (What could not be judged is said elsewhere, with why.)"""
+    left = [symptom for symptom in signs.left if symptom.difference is not None]
+    if not left:
+        return None
+    names = list(dict.fromkeys(f"{s.requirement} on {s.subject.replace(':', ' → ')}" for s in left))
+    more = f" and {len(names) - _MOST} more" if len(names) > _MOST else ""
+    readings = [s.difference.reading for s in left if s.difference is not None and s.difference.reading is not None]
+    commands = dict.fromkeys(reading.command for reading in readings if reading.command)
+    return Found(
+        NOT_EXPLAINED,
+        tuple(dict.fromkeys(s.subject for s in left)),
+        f"No cause that is known here explains {', '.join(names[:_MOST])}{more}",
+        tuple(left),
+        tuple(s.fact() for s in left[:3]),
+        tuple(commands)[:2],
+    )

@@ -1,0 +1,150 @@
+"""Causes in sizes: tunl0's MTU, the pods', and ways that only small packets survive."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+
+from pytest_calico_ipip.model.diagnosis.cause import Found, on
+from pytest_calico_ipip.model.diagnosis.signs import Rule, Signs
+from pytest_calico_ipip.model.diagnosis.symptom import Symptom
+from pytest_calico_ipip.model.expected import TUNNEL_DEVICE
+from pytest_calico_ipip.model.expected.mtu import IPIP_OVERHEAD
+from pytest_calico_ipip.model.paths import Leg
+
+_SIZES = ("MTU-4", "MTU-5")
+
+
+def tunnel(signs: Signs) -> Iterator[Found]:
+    """tunl0's MTU is not what the host's gives; nodes where it is wrong alike are told together."""
+    alike: dict[tuple[int, int, int | None], list[str]] = defaultdict(list)
+    for symptom in signs.of("MTU-1"):
+        link, nic = signs.link(symptom.subject, TUNNEL_DEVICE), signs.nic(symptom.subject)
+        wanted = re.search(r"\d+", symptom.expected)
+        if link is not None and wanted is not None:
+            alike[link.mtu, int(wanted[0]), nic.mtu if nic is not None else None].append(symptom.subject)
+    for (mtu, wanted_mtu, host), nodes in alike.items():
+        yield _tunnel(signs, tuple(nodes), mtu, wanted_mtu, host)
+
+
+def _tunnel(signs: Signs, nodes: tuple[str, ...], mtu: int, wanted: int, host: int | None) -> Found:
+    own = [s for node in nodes for s in signs.of("MTU-1", on=node)]
+    pods = [s for node in nodes for s in signs.of("MTU-2", on=node)]
+    large = [s for s, leg in signs.packets() for node in nodes if s.requirement in _SIZES and _stops(s, leg, node)]
+    facts, names = (*(s.fact() for s in own[:2]), *(s.fact() for s in large[:1])), ", ".join(nodes)
+    look = (on(nodes[0], "ip", "-d", "link", "show"),)
+    if mtu < wanted:
+        high = [s for s in pods if "at most" in s.expected]  # they are right, and only too large for this tunnel
+        sentence = (
+            f"tunl0 of {names} has an MTU of {mtu}, and {wanted} is right: packets of its pods above {mtu} do not fit"
+        )
+        return Found("tunnel-mtu-low", nodes, sentence, (*own, *high, *large), facts, look)
+    room = host - IPIP_OVERHEAD if host is not None else None
+    vanish = f"packets above {room} do not fit" if room is not None and mtu > room else f"{wanted} is right"
+    under = f" on an underlay of {host}" if host is not None else ""
+    sentence = f"tunl0 of {names} has an MTU of {mtu}{under}: {vanish}"
+    return Found("tunnel-mtu-high", nodes, sentence, (*own, *pods, *large), facts, look)
+
+
+def _stops(symptom: Symptom, leg: Leg, node: str) -> bool:
+    """Whether a packet did not get past this node's tunnel or NIC on its way out, or at all without a known place."""
+    broken = symptom.broken
+    return leg.source_node == node and (broken is None or broken.node == node or broken.on_the_way)
+
+
+def pod(signs: Signs) -> Iterator[Found]:
+    """The two ends of a pod's interface differ, or both have more than the tunnel carries."""
+    for node in signs.nodes:
+        split = [s for s in signs.of("MTU-2", on=node) if s.what.endswith("eth0 MTU")]
+        keys = {s.what.split(" ")[0] for s in split}
+        large = [s for s, _ in signs.packets() if s.requirement in _SIZES and s.subject.startswith(f"{node}:")]
+        look = (on(node, "ip", "-d", "link", "show"),)
+        if split:
+            own = [s for s in signs.of("MTU-2", on=node) if s.what.split(" ")[0] in keys]
+            outside, inside = split[0].expected, split[0].observed
+            sentence = f"The interface of a pod on {node} has an MTU of {outside} outside and of {inside} inside"
+            facts = tuple(s.fact() for s in (*split[:2], *large[:1]))
+            yield Found("pod-mtu-ends-differ", (node, *sorted(keys))[:6], sentence, (*own, *large), facts, look)
+        high = [s for s in signs.of("MTU-2", on=node) if s.observed.isdecimal()]
+        if high:
+            names = dict.fromkeys(s.what.split(" ")[0] for s in high)
+            sentence = (
+                f"Pods of {node} have an MTU of {high[0].observed}, and the tunnel carries "
+                f"{high[0].expected.removeprefix('at most ')}: their largest packets do not fit"
+            )
+            facts = tuple(s.fact() for s in (*high[:2], *large[:1]))
+            yield Found("pod-mtu-high", (node, *names)[:6], sentence, (*high, *large), facts, look)
+
+
+def black_hole(signs: Signs) -> Iterator[Found]:
+    """Small packets pass between two nodes, full-size ones vanish: grouped by the place where they do."""
+    places: dict[tuple[str, str], list[Symptom]] = defaultdict(list)
+    for symptom in signs.of("MTU-4"):
+        broken = symptom.broken
+        if broken is None or broken.after is None:
+            continue
+        places[str(broken.after.point), str(broken.at.point)].append(symptom)
+    for (after, at), some in places.items():
+        broken, leg = some[0].broken, some[0].leg
+        if broken is None or leg is None or broken.after is None or _whatever_the_size(signs, some):
+            continue
+        told = next((s.observed.rpartition("; ")[2] for s in some if "fragmentation needed" in s.observed), "")
+        source, there = broken.after.point.node, broken.node
+        others = [s for s in signs.of("MTU-5", "MTU-6") if s.subject in {x for one in some for x in _both(one.subject)}]
+        size = max((p.inner.length for s in some if s.leg for stop in s.leg.stops for p in stop.packets), default=0)
+        dropped = f"{size} bytes inside are" if size else "full-size packets are"
+        if broken.on_the_way:
+            ident = "large-packets-lost-on-the-way"
+            sentence = (
+                f"Small packets pass from {source} to {there}, and {dropped} lost between their NICs: "
+                "the underlay's MTU is smaller than the nodes think"
+            )
+            address = signs.address(there)
+            command = on(
+                source, "ping", "-c", "1", "-M", "do", "-s", str(size + IPIP_OVERHEAD - 28), str(address or there)
+            )
+        else:
+            ident = "large-packets-dropped"
+            sentence = f"Small packets pass {there}, and {dropped} lost there, between {after} and {at}"
+            command = on(there, "iptables-save", "-c")
+        evidence = (*(s.fact() for s in some[:2]), *((told,) if told else ()))
+        yield Found(
+            ident,
+            (there,) if not broken.on_the_way else (f"{source}:{there}",),
+            sentence,
+            (*some, *others),
+            evidence,
+            (command,),
+        )
+
+
+def _both(subject: str) -> tuple[str, str]:
+    a, _, b = subject.partition(":")
+    return subject, f"{b}:{a}"
+
+
+def _whatever_the_size(signs: Signs, some: list[Symptom]) -> bool:
+    """Whether ordinary echoes of these pairs are lost at the same place: then size is not the matter."""
+    places = {(s.broken.node, s.broken.roles) for s in some if s.broken is not None}
+    return any(
+        (s.broken.node, s.broken.roles) in places
+        for s in signs.all
+        if s.requirement == "PATH-1" and s.broken is not None and s.lost
+    )
+
+
+def one_more(signs: Signs) -> Iterator[Found]:
+    """A pod may send more than its MTU should allow."""
+    left = signs.of("MTU-5")
+    by_node: dict[str, list[Symptom]] = defaultdict(list)
+    for symptom in left:
+        by_node[symptom.subject.split(":")[0]].append(symptom)
+    for node, some in by_node.items():
+        sentence = f"A packet of one byte more than the MTU is not refused to pods of {node} with the MTU named"
+        look = on(node, "ip", "route", "show", "cache")
+        yield Found("oversize-not-refused", (node,), sentence, tuple(some), tuple(s.fact() for s in some[:2]), (look,))
+
+
+RULES: tuple[Rule, ...] = (tunnel, pod)
+LATER: tuple[Rule, ...] = (black_hole, one_more)  # after what a firewall drops by size

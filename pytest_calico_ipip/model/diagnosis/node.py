@@ -1,0 +1,81 @@
+"""Causes in a node's kernel beside the tunnel: forwarding, and the route that proxy ARP needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pytest_calico_ipip.model.absent import Absent
+from pytest_calico_ipip.model.diagnosis.cause import Found, on
+from pytest_calico_ipip.model.diagnosis.signs import Rule, Signs
+from pytest_calico_ipip.model.expected import TUNNEL_DEVICE
+
+
+def forwarding(signs: Signs) -> Iterator[Found]:
+    """The whole node, or one of its devices towards other nodes, does not forward."""
+    for node in signs.nodes:
+        direct = [s for s in signs.of("NODE-4", on=node) if s.what.endswith("forward") or s.what.endswith("forwarding")]
+        file = f"nodes/{node}/sysctl.txt"
+        whole = signs.sysctl(node, "net.ipv4.ip_forward")
+        keys = (f"net.ipv4.conf.{device}.forwarding" for device in (TUNNEL_DEVICE, signs.nic_name(node)))
+        off = [key for key in keys if signs.sysctl(node, key) == "0"]
+        if whole == "0":
+            switches = [s for s in signs.of("VETH-4", on=node) if s.what.endswith(".forwarding")]
+            # a node that does not forward does not answer its pods' ARP requests either
+            inside = (*signs.of("POD-4", on=node), *signs.broken_at(node))
+            yield Found(
+                "forwarding-off",
+                (node,),
+                f"{node} does not forward IPv4: packets die between its tunnel and its pods",
+                (*direct, *switches, *inside),
+                (f"net.ipv4.ip_forward = 0 ({file})", *(s.fact() for s in signs.broken_at(node)[:1])),
+                (on(node, "sysctl", "-w", "net.ipv4.ip_forward=1"),),
+            )
+        elif off and (direct or signs.broken_at(node)):
+            yield Found(
+                "device-forwarding-off",
+                (node,),
+                f"{node} forwards IPv4 in general, but not what arrives on {off[0].split('.')[3]}",
+                (*direct, *signs.broken_at(node)),
+                tuple(f"{key} = 0 ({file})" for key in off),
+                (on(node, "sysctl", *off),),
+            )
+
+
+def main_table(signs: Signs) -> Iterator[Found]:
+    """No policy rule consults the main table for everything: whatever routes it has, they do not count."""
+    for node in signs.nodes:
+        state = signs.state(node)
+        rules = () if state is None or isinstance(state.rules, Absent) else state.rules
+        whole = [r for r in rules if r.table == "main" and r.source is r.destination is None and not r.conditions]
+        if not rules or whole:
+            continue
+        routes = signs.of("NODE-4", "ROUTE-1", "ROUTE-2", "ROUTE-3", "ROUTE-4", "ROUTE-5", "ROUTE-6", "POD-4", on=node)
+        yield Found(
+            "main-table-not-consulted",
+            (node,),
+            f"No policy rule of {node} consults the main table: its routes to blocks and pods do not count",
+            (*routes, *signs.broken_at(node)),
+            (f"rules: {'; '.join(rule.text for rule in rules)[:200]} (nodes/{node}/ip-rule.json)",),
+            (on(node, "ip", "rule", "show"),),
+        )
+
+
+def no_route_to_gateway(signs: Signs) -> Iterator[Found]:
+    """Proxy ARP answers for 169.254.1.1 only where the node has a route to it, usually the default route."""
+    for symptom in signs.of("NODE-4"):
+        if "route to 169.254.1.1" not in symptom.what:
+            continue
+        node = symptom.subject
+        # pods can reach nothing: their own packets and their replies never leave eth0
+        mute = [s for s in signs.broken_at(node) if s.broken is not None and s.broken.after is None]
+        yield Found(
+            "default-route-missing",
+            (node,),
+            f"{node} has no route to 169.254.1.1 (usually its default route): it does not answer its pods' ARP",
+            (symptom, *signs.of("POD-4", on=node), *mute),
+            (symptom.fact(),),
+            (on(node, "ip", "route", "get", "169.254.1.1"), on(node, "ip", "route", "show", "default")),
+        )
+
+
+RULES: tuple[Rule, ...] = (forwarding, main_table, no_route_to_gateway)

@@ -1,0 +1,314 @@
+"""Causes in a node's routes: to other nodes' blocks, to its own, and routes that nothing explains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Network
+
+from pytest_calico_ipip.model.diagnosis.cause import Found, on
+from pytest_calico_ipip.model.diagnosis.signs import Rule, Signs
+from pytest_calico_ipip.model.diagnosis.symptom import Symptom
+from pytest_calico_ipip.model.expected import TUNNEL_DEVICE, ExpectedRoute
+from pytest_calico_ipip.model.nodestate import Route
+from pytest_calico_ipip.model.paths import Leg
+from pytest_calico_ipip.model.points import Role
+
+_BIRD = "bird"
+_BLOCKS = "<blocks>"  # stands in a sentence for the destinations that it is about
+
+
+def to_other_nodes(signs: Signs) -> Iterator[Found]:
+    """Routes to other nodes' blocks (or borrowed addresses) that are missing or lead astray.
+
+    What is wrong alike with several routes of one node is told once.
+    """
+    alike: dict[tuple[str, str, str], list[tuple[Symptom, ExpectedRoute]]] = {}
+    for symptom in signs.of("ROUTE-2", "ROUTE-6"):
+        node, destination = symptom.subject, symptom.network
+        expectation = signs.world.expected.get(node)
+        known = expectation.routes if expectation is not None else ()
+        expected = next((r for r in known if r.destination == destination and r.owner), None)
+        if expected is not None:
+            found = [r for r in signs.routes(node) if r.destination == destination and r.table == "main"]
+            ident, said = _kind(signs, expected, found)
+            alike.setdefault((node, ident, said), []).append((symptom, expected))
+    for (node, ident, said), some in alike.items():
+        yield _to_other_nodes(signs, node, ident, said, some)
+
+
+def _to_other_nodes(signs: Signs, node: str, ident: str, said: str, some: list[tuple[Symptom, ExpectedRoute]]) -> Found:
+    destinations = [expected.destination for _, expected in some]
+    same = [
+        s
+        for s in signs.of("ROUTE-2", "ROUTE-4", "ROUTE-5", "ROUTE-6", on=node)
+        if any(_follows(s, destination) for destination in destinations)
+    ]
+    packets = [
+        s
+        for s, leg in signs.packets()
+        if any(_sent(s, leg, node, each) or _refused(s, leg, node, each) for each in destinations)
+    ]
+    blocks = ", ".join(f"{expected.destination} (of {expected.owner})" for _, expected in some)
+    first = str(destinations[0])
+    return Found(
+        ident,
+        (node, *map(str, destinations)),
+        f"{node} {said.replace(_BLOCKS, blocks)}",
+        (*same, *packets),
+        (*(symptom.fact() for symptom, _ in some[:2]), *[s.fact() for s in packets if s.broken is not None][:1]),
+        (
+            on(node, "ip", "route", "show", "exact", first),
+            on(node, "birdcl", "-s", "/var/run/calico/bird.ctl", "show", "route", "for", first),
+        ),
+    )
+
+
+def _follows(symptom: Symptom, destination: IPv4Network) -> bool:
+    """Whether a difference is about this very route, or about what the kernel decides for an address in it."""
+    network = symptom.network
+    return network == destination or (
+        symptom.requirement == "ROUTE-5" and network is not None and network.subnet_of(destination)
+    )
+
+
+def _kind(signs: Signs, expected: ExpectedRoute, found: list[Route]) -> tuple[str, str]:
+    """The id, and the rest of a sentence that begins with the node's name."""
+    block = _BLOCKS
+    if not found:
+        return "route-missing", f"has no route to {block}: packets for its pods follow the default route, bare"
+    if len(found) > 1:
+        return "route-twice", f"has {len(found)} routes to {block}: {'; '.join(r.text for r in found[:3])}"
+    route = found[0]
+    if route.type != "unicast" or not route.next_hops:
+        return "route-not-unicast", f"has a {route.type} route to {block}: packets for its pods are dropped there"
+    if len(route.next_hops) > 1:
+        ways = ", ".join(f"{hop.gateway} dev {hop.device}" for hop in route.next_hops)
+        return "route-several-ways", f"has {len(route.next_hops)} next hops to {block}, and must have one: {ways}"
+    hop = route.next_hops[0]
+    if hop.gateway == expected.next_hop:
+        if expected.kind == "tunnel" and hop.device != TUNNEL_DEVICE:
+            return "route-bare", f"sends packets for {block} bare through {hop.device}, not through tunl0"
+        if expected.kind == "underlay" and hop.device == TUNNEL_DEVICE:
+            return "route-encapsulated", f"sends packets for {block} through tunl0, though both are in one subnet"
+        return "route-odd", f"has a route to {block} that is not as it must be: {route.text}"
+    other = signs.node_with(hop.gateway)
+    if other is not None:
+        return "route-wrong-node", f"sends packets for {block} to {other}"
+    return "route-nowhere", f"sends packets for {block} to {hop.gateway or hop.device}, which is no node's address"
+
+
+def _sent(symptom: Symptom, leg: Leg, node: str, destination: IPv4Network) -> bool:
+    """Whether a packet for that block came as far as this node's routing, and something is wrong with it after."""
+    if leg.source_node != node or leg.destination not in destination:
+        return False
+    broken = symptom.broken
+    before = broken is not None and broken.node == node and broken.at.point.role in (Role.POD, Role.WORKLOAD)
+    return not before
+
+
+def _refused(symptom: Symptom, leg: Leg, node: str, destination: IPv4Network) -> bool:
+    """Whether a packet from that block died when it had been received: its sender is not where the route says."""
+    broken = symptom.broken
+    if leg.destination_node != node or leg.source not in destination or broken is None:
+        return False
+    arriving = ((Role.TUNNEL, Role.WORKLOAD), (Role.UNDERLAY, Role.WORKLOAD), (Role.UNDERLAY, Role.TUNNEL))
+    return broken.within(node, *arriving) and symptom.lost
+
+
+def own_blocks(signs: Signs) -> Iterator[Found]:
+    """A node without the blackhole for its own block."""
+    for symptom in signs.of("ROUTE-3"):
+        node, block = symptom.subject, symptom.network
+        if block is None:
+            continue
+        missing = symptom.observed == "no route"
+        same = [s for s in signs.of("ROUTE-3", "ROUTE-4", on=node) if s.network == block]
+        said = "has no blackhole route" if missing else "has something else than a blackhole route"
+        yield Found(
+            "blackhole-missing" if missing else "blackhole-replaced",
+            (node, str(block)),
+            f"{node} {said} for its own block {block}: packets for addresses that no pod has leave the node again",
+            tuple(same),
+            (symptom.fact(),),
+            (on(node, "ip", "route", "show", "exact", str(block)),),
+        )
+
+
+def workloads(signs: Signs) -> Iterator[Found]:
+    """A node whose route to its own pod is missing, or by another device."""
+    for symptom in signs.of("ROUTE-1"):
+        node, destination = symptom.subject, symptom.network
+        if symptom not in signs.left:
+            continue
+        if destination is None:  # what stands there is a route by the pod's device to somebody else's address
+            fact = (symptom.fact(),)
+            sentence = (
+                f"{node} has a route by a pod's interface to an address that is not this pod's: {symptom.observed}"
+            )
+            look = on(node, "ip", "route", "show", "dev", symptom.what.split()[-1])
+            yield Found("workload-route-wrong", (node,), sentence, (symptom,), fact, (look,))
+            continue
+        missing = symptom.observed == "no route"
+        all_alike = [s for s in signs.of("ROUTE-1", on=node) if s.network and (s.observed == "no route") == missing]
+        pods = {s.network.network_address for s in all_alike if s.network is not None}
+        lost = [s for s, leg in signs.packets() if _at_workload(s, leg, node, pods)]
+        others = [
+            s
+            for s in signs.of("ROUTE-4", "ROUTE-5", on=node)
+            if s.network is not None and s.network.prefixlen == 32 and s.network.network_address in pods
+        ]
+        ident = "workload-route-missing" if missing else "workload-route-wrong"
+        who = (
+            f"{len(pods)} of its pods"
+            if len(pods) > 1
+            else f"its pod {symptom.difference.note.removeprefix('pod ')}"
+            if symptom.difference
+            else ""
+        )
+        said = f"has no route to {who}" if missing else f"has a wrong route to {who}: {symptom.observed}"
+        yield Found(
+            ident,
+            (node, *map(str, sorted(pods)))[:6],
+            f"{node} {said}",
+            (*all_alike, *others, *lost, *signs.of("POD-4", on=node)),
+            tuple(s.fact() for s in (*all_alike[:2], *lost[:1])),
+            (on(node, "ip", "route", "get", str(destination.network_address)),),
+        )
+
+
+def _at_workload(symptom: Symptom, leg: Leg, node: str, pods: set[IPv4Address]) -> bool:
+    """Whether a packet died arriving for one of these pods, or was never sent by it.
+
+    A node without a route to a pod does not answer its ARP requests either: it would not know whom it answers.
+    """
+    broken = symptom.broken
+    if broken is None or broken.node != node:
+        return False
+    if leg.destination in pods and broken.at.point.role is Role.WORKLOAD:
+        return not broken.on_the_way
+    return leg.source in pods and broken.at.point.role in (Role.POD, Role.WORKLOAD, Role.TUNNEL)
+
+
+def unexplained(signs: Signs) -> Iterator[Found]:
+    """A route that no object explains, told once for all nodes that learnt it."""
+    for symptom in signs.of("ROUTE-4"):
+        destination = symptom.network
+        if symptom not in signs.left:
+            continue
+        if destination is None:
+            yield _rule(signs, symptom)
+            continue
+        same = [s for s in signs.of("ROUTE-4") if s.network == destination]
+        nodes = tuple(dict.fromkeys(s.subject for s in same))
+        origin = _origin(signs, nodes, destination)
+        there = [r for r in signs.routes(origin) if r.destination == destination and r.text == _text(same, origin)]
+        table = there[0].table if there else "main"
+        ident, why = _what_it_is(signs, destination, there, table)
+        route = _text(same, origin)
+        learnt = f", and {', '.join(n for n in nodes if n != origin)} learnt it" if len(nodes) > 1 else ""
+        decided = [
+            s
+            for s in signs.of("ROUTE-5")
+            if s.subject in nodes and s.network is not None and s.network.subnet_of(destination)
+        ]
+        told = [s for s in signs.of("BGP-2") if str(destination) in s.observed.split()]
+        packets = [
+            s
+            for s, leg in signs.packets()
+            if (leg.source_node in nodes and _sent(s, leg, leg.source_node, destination))
+            or any(_refused(s, leg, node, destination) for node in nodes)
+        ]
+        yield Found(
+            ident,
+            (*nodes, str(destination)),
+            f"{origin} has a route that {why}: {route}{learnt}",
+            (*same, *decided, *told, *packets),
+            tuple(s.fact() for s in sorted(same, key=lambda s: s.subject != origin)[:3]),
+            (on(origin, "ip", "route", "show", "table", table, "exact", str(destination)),),
+        )
+
+
+def _text(symptoms: list[Symptom], node: str) -> str:
+    return next((s.observed for s in symptoms if s.subject == node), symptoms[0].observed)
+
+
+def _origin(signs: Signs, nodes: tuple[str, ...], destination: IPv4Network) -> str:
+    """Where it comes from: the node that has it from somebody else than BIRD, else the first."""
+    for node in nodes:
+        if any(r.destination == destination and r.protocol != _BIRD for r in signs.routes(node)):
+            return node
+    return nodes[0]
+
+
+def _what_it_is(signs: Signs, destination: IPv4Network, routes: list[Route], table: str) -> tuple[str, str]:
+    blocks = [block for block in signs.store.blocks if not block.deleted]
+    if table not in ("main", "local"):
+        return "route-in-other-table", f"nothing explains, in table {table}, which a rule consults"
+    if any(len(route.next_hops) > 1 for route in routes):
+        return "route-several-ways", "has several next hops"
+    inside = next((b for b in blocks if destination != b.cidr and destination.subnet_of(b.cidr)), None)
+    pod = next((p for p in signs.store.workloads() if IPv4Network(p.ip or 0) == destination), None)
+    if pod is not None:
+        return "route-pod-elsewhere", f"leads the address of {pod.key} ({pod.node}) another way than the datastore says"
+    if inside is not None and destination.prefixlen == 32:
+        return "route-to-no-pod", f"leads to an address in the block of {inside.host} that no pod there explains"
+    if inside is not None:
+        return "route-more-specific", f"wins over the one to {inside.cidr} of {inside.host}"
+    if any(destination == b.cidr for b in blocks):
+        return "route-odd", f"is not the one that the block {destination} must have"
+    if any(b.cidr.subnet_of(destination) for b in blocks):
+        return "route-wider", "covers whole blocks, and nothing explains it"
+    return "route-stale", "leads to addresses of no block: no node has them (any more)"
+
+
+def _rule(signs: Signs, symptom: Symptom) -> Found:
+    node = symptom.subject
+    decided = signs.of("ROUTE-5", on=node)
+    packets = [s for s, leg in signs.packets() if leg.source_node == node and (s.astray or s.broken is not None)]
+    return Found(
+        "policy-rule",
+        (node,),
+        f"A policy rule of {node} takes packets for pods past the main table: {symptom.observed}",
+        (symptom, *decided, *packets),
+        (symptom.fact(),),
+        (on(node, "ip", "rule", "show"),),
+    )
+
+
+def decided(signs: Signs) -> Iterator[Found]:
+    """The kernel decides something else than its table says: rules, or a route beyond what was judged."""
+    for node in signs.nodes:
+        own = signs.of("ROUTE-5", on=node)
+        if own:
+            where = {s.network.network_address for s in own if s.network is not None}
+            packets = [s for s, leg in signs.packets() if leg.source_node == node and leg.destination in where]
+            first = own[0].what.split()[-1]
+            yield Found(
+                "decision-differs",
+                (node,),
+                f"The kernel of {node} sends packets for {first} another way than its routes to the block say",
+                (*own, *packets),
+                tuple(s.fact() for s in own[:2]),
+                (on(node, "ip", "route", "get", first), on(node, "ip", "rule", "show")),
+            )
+
+
+def leftovers(signs: Signs) -> Iterator[Found]:
+    """Routes of the former owner, or of both: an upgrade or a switch that is not finished."""
+    for node in signs.nodes:
+        own = signs.of("ROUTE-7", on=node)
+        if own:
+            found = ", ".join(dict.fromkeys(s.observed for s in own))
+            wanted = own[0].difference.expected if own[0].difference is not None else "?"
+            yield Found(
+                "route-owner-leftover",
+                (node,),
+                f"{node} has IPIP routes of protocol {found}, and {wanted} is their owner's: "
+                "a switch or an upgrade is not finished there",
+                own,
+                tuple(s.fact() for s in own[:2]),
+                (on(node, "ip", "route", "show", "proto", own[0].observed),),
+            )
+
+
+RULES: tuple[Rule, ...] = (to_other_nodes, own_blocks, workloads, unexplained, decided, leftovers)

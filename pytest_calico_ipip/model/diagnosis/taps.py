@@ -1,0 +1,57 @@
+"""Why something could not be judged: captures that saw nothing, nodes that did not answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pytest_calico_ipip.model.absent import Absent
+from pytest_calico_ipip.model.diagnosis.cause import Found, on
+from pytest_calico_ipip.model.diagnosis.signs import Rule, Signs
+
+
+def deaf(signs: Signs) -> Iterator[Found]:
+    """Taps that could not listen, or lost packets: told once for each node."""
+    capture = signs.world.capture
+    if isinstance(capture, Absent):
+        mine = tuple(s for s in signs.left if s.reason and s.reason == capture.reason)
+        sentence = "The captures could not be read, and nothing is known of any packet"
+        yield Found("captures-unreadable", (), sentence, mine, (capture.reason,), ("ls -l packets/",))
+        return
+    for node in dict.fromkeys(reading.tap.node for reading in capture.taps if reading.problem):
+        taps = [reading for reading in capture.taps if reading.tap.node == node and reading.problem]
+        # an interface is named in the reason as the check saw it; its file is named after it
+        names = [f"{node} {reading.tap.interface}: {reading.problem}" for reading in taps]
+        mine = tuple(s for s in signs.left if s.reason and any(s.reason.startswith(name) for name in names))
+        listed = ", ".join(dict.fromkeys(reading.tap.interface for reading in taps))
+        yield Found(
+            "tap-deaf",
+            (node,),
+            f"The taps on {listed} of {node} did not see all that passed, so what is missing there proves nothing",
+            mine,
+            tuple(f"{reading.problem} (packets/{reading.tap.file})" for reading in taps[:3]),
+            (on(node, "tcpdump", "-c", "1", "-ni", taps[0].tap.interface),),
+        )
+
+
+def silent(signs: Signs) -> Iterator[Found]:
+    """Nodes of which nothing, or not everything, could be read."""
+    for node in signs.nodes:
+        mine = tuple(
+            s
+            for s in signs.left
+            if s.reason and (f"nodes/{node}" in s.reason or s.reason.startswith((f"{node}:", f"{node} ")))
+        )
+        if mine:
+            reasons = tuple(dict.fromkeys(s.reason[:300] for s in mine))
+            sentence = f"{node} did not tell everything that was asked, and {len(reasons)} readings are missing"
+            yield Found(
+                "node-not-read",
+                (node,),
+                sentence.replace("1 readings are", "one reading is"),
+                mine,
+                reasons[:3],
+                (on(node, "true"),),
+            )
+
+
+RULES: tuple[Rule, ...] = (deaf, silent)

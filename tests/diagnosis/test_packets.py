@@ -1,0 +1,186 @@
+"""The causes that only packets show: where they die, in which direction, of which size, and how they look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from pytest_calico_ipip.model.checks import tunnel
+from pytest_calico_ipip.model.diagnosis import Cause, diagnose
+from pytest_calico_ipip.model.firewall import FilterRule, Firewall
+from tests.diagnosis.judged import on_the_wire
+from tests.model.test_wire_checks import BROKEN
+from tests.model.wire_scene import A, B, C, Scene, healthy
+
+KINDS = ("echo", "echo-full", "echo-from-node")
+# a break of the wire checks' own tests → the cause that must be named, alone
+NAMED = {
+    "lost at eth0 of the sender": "never-sent",
+    "lost at the sender's workload interface": "lost-in-veth",
+    "lost at the sender's tunl0": "dropped-from-pods",
+    "lost at the sender's NIC": "ipip-dropped-on-leaving",
+    "lost between the nodes": "ipip-dropped-on-the-way",
+    "protocol 4 dropped at the receiver": "ipip-dropped-on-arrival",
+    "lost at the receiver's workload interface": "dropped-to-pods",
+    "lost at eth0 of the receiver": "lost-in-veth",
+    "no reply": "pod-does-not-answer",
+    "reply lost between the nodes": "ipip-dropped-on-the-way",
+    "seen twice at the receiver's NIC": "seen-twice",
+    "seen at a third node's NIC": "other-way",
+    "a fragment lost": "fragment-lost",
+    "by the NIC instead of tunl0": "bare-on-underlay",
+    "to the wrong node": "outer-address-wrong",
+    "bare at the NICs": "bare-on-underlay",
+    "encapsulated twice": "encapsulated-twice",
+    "wrong outer source": "outer-address-wrong",
+    "outer TTL not the inner's": "outer-header-odd",
+    "inner source translated from tunl0 on": "inner-address-translated",
+    "tunl0 with the link type of Ethernet": "link-type",
+    "reply bare at the NIC": "bare-on-underlay",
+    "inner TTL lowered once more": "ttl-odd",
+    "payload changed, seen in the data": "payload-changed",
+    "same-node packet lost": "dropped-from-pods",
+    "full-size echo too large for tunl0": "large-packets-dropped",
+    "one byte more is sent": "oversize-not-refused",
+}
+
+
+def lose(scene: Scene, source: str, destination: str, after: int, kinds: tuple[str, ...] = KINDS) -> None:
+    """All that goes from one node to another is seen by the first `after` points of eight, and by no later one."""
+    places = [(source, "eth0"), (source, "cali"), (source, "tunl0"), (source, "ens192")]
+    places += [(destination, "ens192"), (destination, "tunl0"), (destination, "cali"), (destination, "eth0")]
+    gone: set[int] = set()
+    for kind in kinds:
+        for node, interface in places[after:]:
+            gone.update(scene.select(kind, source, destination, "request", node, interface))
+        # what never arrives is not answered; and what the other side asked is not either
+        for node, interface in places:
+            gone.update(scene.select(kind, source, destination, "reply", node, interface))
+        for node, interface in places[after:]:
+            gone.update(scene.select(kind, destination, source, "reply", node, interface))
+    scene.packets = [packet for index, packet in enumerate(scene.packets) if index not in gone]
+
+
+def found(scene: Scene) -> tuple[Cause, ...]:
+    """The causes of what is wrong on the wire."""
+    world = scene.world()
+    return diagnose(world, list(on_the_wire(world)))
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_broken_path_is_named(name: str) -> None:
+    """One thing wrong on the wire gives one cause, with evidence and the next command."""
+    scene = healthy()
+    BROKEN[name][0](scene)
+    (cause,) = found(scene)
+    assert cause.id == NAMED[name]
+    assert cause.evidence
+    assert cause.next_command
+
+
+@pytest.mark.parametrize("mode", ["Always", "CrossSubnet"])
+def test_nothing_is_named_where_all_is_well(mode: str) -> None:
+    """A healthy round has no cause."""
+    assert found(healthy(mode)) == ()
+
+
+def test_one_direction_is_told_from_both() -> None:
+    """Where packets pass the other way, the sentence says so: that is what points to a filter of one direction."""
+    scene = healthy()
+    lose(scene, A, B, 4)
+    (cause,) = found(scene)
+    assert (cause.id, cause.subjects) == ("ipip-dropped-on-the-way", (f"{A}:{B}",))
+    assert f"Protocol 4 leaves {A} and does not reach {B}, while packets of {B} reach {A}" in cause.sentence
+    assert cause.explains >= {("PATH-1", f"{A}:{B}"), ("PATH-1", f"{B}:{A}")}
+    assert any("⇢ virtnest-rook-ceph-2 ens192 ✗" in fact for fact in cause.evidence)
+    lose(scene, B, A, 4)
+    both = found(scene)
+    assert {cause.subjects for cause in both} == {(f"{A}:{B}",), (f"{B}:{A}",)}
+    assert not any("while packets of" in cause.sentence for cause in both)
+
+
+def test_all_towards_one_node_is_one_cause() -> None:
+    """Two nodes whose packets do not reach a third are told together."""
+    scene = healthy()
+    lose(scene, A, C, 4)
+    lose(scene, B, C, 4)
+    (cause,) = found(scene)
+    assert cause.subjects == (f"{A}:{C}", f"{B}:{C}")
+
+
+def test_two_places_are_two_causes() -> None:
+    """A drop on the way and one in another node's filter are both named."""
+    scene = healthy()
+    lose(scene, A, B, 4)
+    lose(scene, B, C, 5)
+    assert {cause.id for cause in found(scene)} == {"ipip-dropped-on-the-way", "ipip-dropped-on-arrival"}
+
+
+@pytest.mark.parametrize(
+    ("after", "ident", "at"),
+    [(4, "large-packets-lost-on-the-way", f"{A}:{B}"), (5, "large-packets-dropped", B)],
+)
+def test_only_large_packets(after: int, ident: str, at: str) -> None:
+    """Where small packets pass and full-size ones vanish, size is the cause, and the place is told."""
+    scene = healthy()
+    lose(scene, A, B, after, ("echo-full",))
+    (cause,) = found(scene)
+    assert (cause.id, cause.subjects) == (ident, (at,))
+    assert "Small packets pass" in cause.sentence
+
+
+def filtered(node: str, text: str, *, after: int, out: bool = False) -> Callable[[Scene], None]:
+    """A rule of a node that drops protocol 4, and its counter before and after."""
+
+    def change(scene: Scene) -> None:
+        rules = [FilterRule(verdict="drop", protocol="4", packets=count, text=text) for count in (0, after)]
+        chain = "filter OUTPUT" if out else "filter INPUT"
+        before, later = ({chain: (rule,)} for rule in rules)
+        hooks = {"outputs" if out else "inputs": (chain,)}
+        wall = Firewall("iptables-save.txt", chains=before, after=later, **hooks)  # type: ignore[arg-type]
+        scene.states[node] = replace(scene.states[node], firewalls=(wall,))
+
+    return change
+
+
+@pytest.mark.parametrize(("node", "after", "out"), [(B, 5, False), (A, 3, True)])
+def test_a_rule_that_drops_is_named_with_its_counter(node: str, after: int, out: bool) -> None:
+    """Where the node's filter has a rule that loses what was lost there, the rule is the cause, and what it counted."""
+    scene = healthy()
+    text = f"-A {'OUTPUT' if out else 'INPUT'} -p ipencap -j DROP"
+    filtered(node, text, after=7, out=out)(scene)
+    lose(scene, A, B, after)
+    (cause,) = found(scene)
+    assert (cause.id, cause.subjects) == ("firewall-drops-ipip", (node,))
+    assert text in cause.sentence
+    assert "0 packets before, 7 after" in cause.evidence[0]
+
+
+def test_a_tap_that_could_not_listen_is_the_cause_of_what_was_not_judged() -> None:
+    """A tap that saw nothing explains the errors, and no loss is made of what it did not see."""
+    scene = healthy()
+    tap = scene.tap(A, "tunl0")
+    scene.taps[tap] = replace(scene.taps[tap], problem="it never said that it listens")
+    scene.packets = [packet for packet in scene.packets if packet.tap != tap]
+    (cause,) = found(scene)
+    assert (cause.id, cause.subjects) == ("tap-deaf", (A,))
+    assert "tunl0" in cause.sentence
+    assert ("PATH-1", f"{A}:{B}") in cause.explains
+
+
+def test_a_tunnel_that_is_down_takes_its_losses_and_no_others() -> None:
+    """Packets that die at the tunnel that is down are explained by it; a drop elsewhere is named beside it."""
+    scene = healthy()
+    links = scene.states[B].links
+    assert isinstance(links, tuple)
+    open_to_all = {"tunnel_local": "any", "tunnel_remote": "any", "tunnel_ttl": 0}
+    down = tuple(replace(one, flags=("NOARP",), **open_to_all) if one.name == "tunl0" else one for one in links)
+    scene.states[B] = replace(scene.states[B], links=down)
+    lose(scene, A, B, 5)
+    lose(scene, A, C, 4)
+    world = scene.world()
+    causes = diagnose(world, [tunnel.device(world, B), *on_the_wire(world)])
+    assert [cause.id for cause in causes] == ["tunnel-down", "ipip-dropped-on-the-way"]
+    assert causes[1].subjects == (f"{A}:{C}",)
