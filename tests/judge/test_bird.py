@@ -15,14 +15,16 @@ from pytest_calico_ipip.model.bird import Bird, peer_of
 PROTOCOLS = {
     "BIRD 1.6": """BIRD v0.3.3+birdv1.6.8 ready.
 name     proto    table    state  since       info
-static1  Static   master   up     17:48:39    \nMesh_10_7_120_12 BGP      master   up     17:48:50    Established   \n\
+static1  Static   master   up     17:48:39
+Mesh_10_7_120_12 BGP      master   up     17:48:50    Established
 Mesh_10_7_120_13 BGP      master   start  2026-11-21  Active        Socket: Connection refused
 Node_10_7_120_1_port_1790 BGP      master   start  17:49:00    Idle          BGP Error: Bad peer AS
 Global_10_7_120_2 BGP      master   down   17:49:00
 """,
     "BIRD 2": """BIRD 2.0.12 ready.
 Name       Proto      Table      State  Since         Info
-static1    Static     master4    up     11:18:57      \nMesh_10_7_120_12 BGP        ---        up     11:18:58      Established   \n\
+static1    Static     master4    up     11:18:57
+Mesh_10_7_120_12 BGP        ---        up     11:18:58      Established
 Mesh_10_7_120_13 BGP        ---        start  2026-11-21 11:18:58.123  Active        Socket: Connection refused
 Node_10_7_120_1_port_1790 BGP        ---        start  11:18:58      Idle          BGP Error: Bad peer AS
 Global_10_7_120_2 BGP        ---        down   11:18:58

@@ -61,7 +61,21 @@ FILES = (
     "api/bgppeers.crd.projectcalico.org.json", "api/bgpconfigurations.crd.projectcalico.org.json",
     f"nodes/{NODE}/sysctl.txt", f"nodes/{NODE}/calico-mtu.txt", f"nodes/{NODE}/commands.tsv", "run.json",
 )  # fmt: skip
+RULES = {
+    "rules of nothing": b"*filter\n:INPUT\n[x:y] -A\n-A INPUT -j\n-A INPUT ! -p\n-A INPUT --match-set a\nCOMMIT\n",
+    "a circle": b"*filter\n:INPUT -\n:a -\n:b -\n-A INPUT -j a\n-A a -j b\n-A b -g a\n-A b -j b\nCOMMIT\n",
+    "quotes without an end": b'*filter\n-A INPUT -p 4 -m comment --comment "\x1b[2J -j ACCEPT\nCOMMIT\n',
+    "sets of nothing": b"Name:\nName: cali40all-hosts-net\nMembers:\n\x1b]0;x\x07\n\xff\n1.2.3.4/99\nName: cali40",
+    "odd sessions": b"BIRD \x1b[31m ready.\nMesh_1_2_3_4 BGP\n a b c d e\nMesh_999_1_1_1 BGP x up 9 \x1b[2J\n",
+    "odd routes": b"BIRD 1 ready.\n10.233.70.0/99 x [y\n[[[[\n10.233.70.0/24 via [Mesh_10_7_120_12\x07 [\n",
+    "tables of nothing": json.dumps({"nftables": [
+        None, 7, {"rule": 3}, {"chain": {"family": "ip", "hook": "input", "prio": {}, "name": "\x1b"}},
+        {"rule": {"family": "ip", "expr": [{}, [], {"match": {"left": [], "right": {}}}, {"jump": None}]}},
+        {"set": {"family": "ip", "elem": [[], {"range": [1]}, {"prefix": 3}, None]}},
+    ]}).encode(),
+}  # fmt: skip
 GARBAGE: dict[str, bytes] = {
+    **RULES,
     "nothing": b"",
     "cut off": b'[{"ifname": "tunl0", "fla',
     "null": b"null",
@@ -78,14 +92,6 @@ GARBAGE: dict[str, bytes] = {
     "not a number": b'[{"mtu": NaN, "ifindex": -1e999}]',
     "binary": bytes(range(256)) * 16,
     "odd names": json.dumps([{"ifname": "\x1b[31m\n\0", "dst": "\x1b]0;x\x07", "name": "../..", "id": 1}]).encode(),
-    "rules of nothing": b"*filter\n:INPUT\n[x:y] -A\n-A INPUT -j\n-A INPUT ! -p\n-A INPUT -m set --match-set a\nCOMMIT\n",
-    "chains in a circle": b"*filter\n:INPUT -\n:a -\n:b -\n-A INPUT -j a\n-A a -j b\n-A b -g a\n-A b -j b\nCOMMIT\n",
-    "quotes without an end": b'*filter\n-A INPUT -p 4 -m comment --comment "\x1b[2J -j ACCEPT\nCOMMIT\n',
-    "sets of nothing": b"Name:\nName: cali40all-hosts-net\nMembers:\n\x1b]0;x\x07\n\xff\n1.2.3.4/99\nName: cali40all-hosts-net",
-    "tables of nothing": json.dumps({"nftables": [None, 7, {"rule": 3}, {"rule": {"family": "ip", "expr": [{}, [], {
-        "match": {"left": [], "right": {}}}, {"jump": None}, {"counter": []}]}}, {"chain": {"family": "ip", "hook": "input",
-        "prio": {}, "name": "\x1b"}}, {"set": {"family": "ip", "elem": [[], {"range": [1]}, {"prefix": 3}, None]}}]}).encode(),
-    "a bird that says odd things": b"BIRD \x1b[31m ready.\nMesh_1_2_3_4 BGP\n a b c d e\nMesh_999_1_1_1 BGP x up 9 \x1b[2J\n10.233.70.0/99 x [y\n[[[[\n",
     "many tabs": b"\t\t\t\n\t\n\x00\t\x00\t\n" + b"x" * 5000,
 }  # fmt: skip
 
@@ -98,7 +104,7 @@ def copy(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("file", (*FILES, *FIREWALL))
+@pytest.mark.parametrize("file", [*FILES, *FIREWALL])
 def test_no_file_can_raise(copy: Path, file: str) -> None:
     """Each file in turn is garbage of every kind: every check answers, and says nothing that a terminal would obey."""
     for garbage in GARBAGE.values():

@@ -41,9 +41,9 @@ ALL_THREE = "{0}@1 {0}@2 {0}@3".format
 IDS = ("BGP-1", "BGP-2", "SEC-1", "SEC-2")
 
 
-def announced(prefix: str, how: str = "via 10.7.120.12 on ens192") -> Change:
-    """The first node holds one BGP route more from the second."""
-    line = f"{prefix:<19}{how} [Mesh_10_7_120_12 17:48:50] * (100/0) [i]\n\tBGP.next_hop: 10.7.120.12\n"
+def announced(prefix: str, by: str = "Mesh_10_7_120_12") -> Change:
+    """The first node holds one BGP route more, from the second node's session or another."""
+    line = f"{prefix:<19}via 10.7.120.12 on ens192 [{by} 17:48:50] * (100/0) [i]\n\tBGP.next_hop: 10.7.120.12\n"
     return text(N1, ROUTES, "10.233.107.0/24    blackhole", f"{line}10.233.107.0/24    blackhole")
 
 
@@ -53,11 +53,23 @@ def peer(**spec: object) -> Change:
 
 
 def without_mesh(root: Path) -> None:
-    """nodeToNodeMeshEnabled is false."""
+    """The mesh is off: nodeToNodeMeshEnabled is false."""
     calico(
         "bgpconfigurations",
         lambda items: items.append({"metadata": {"name": "default"}, "spec": {"nodeToNodeMeshEnabled": False}}),
     )(root)
+
+
+def not_ready(root: Path) -> None:
+    """Kubernetes has not heard of the second node for a while."""
+    condition = {"type": "Ready", "status": "Unknown"}
+    api("nodes", lambda items: items[1]["status"].update(conditions=[condition]))(root)
+
+
+def reflector(root: Path) -> None:
+    """The second node is a route reflector."""
+    annotation = {"projectcalico.org/RouteReflectorClusterID": "1.0.0.1"}
+    api("nodes", lambda items: items[1]["metadata"]["annotations"].update(annotation))(root)
 
 
 def rule_first(words: str, chain: str = "INPUT") -> Change:
@@ -102,11 +114,19 @@ def read_again(dropped: int = 0) -> Change:
 TABLE: dict[str, tuple[str, Change, str]] = {
     "session refused": (
         ALWAYS,
-        text(N1, PROTOCOLS, SESSION, "Mesh_10_7_120_12 BGP      master   start  17:48:50    Active        Socket: refused"),
+        text(N1, PROTOCOLS, SESSION, "Mesh_10_7_120_12 BGP master start 17:48:50 Active Socket: refused"),
         "BGP-1@1",
     ),
-    "session starting": (FELIX, text(N2, PROTOCOLS, "up     17:49:37    Established", "start  17:49:37    OpenSent"), "BGP-1@2"),
-    "session shut down": (ALWAYS, text(N1, PROTOCOLS, SESSION, "Mesh_10_7_120_12 BGP      master   down   17:48:50"), "BGP-1@1"),
+    "session starting": (
+        FELIX,
+        text(N2, PROTOCOLS, "up     17:49:37    Established", "start  17:49:37    OpenSent"),
+        "BGP-1@2",
+    ),
+    "session shut down": (
+        ALWAYS,
+        text(N1, PROTOCOLS, SESSION, "Mesh_10_7_120_12 BGP      master   down   17:48:50"),
+        "BGP-1@1",
+    ),
     "no such session": (ALWAYS, text(N1, PROTOCOLS, SESSION, ""), "BGP-1@1"),
     "session with somebody else": (
         CROSS,
@@ -168,12 +188,18 @@ TABLE: dict[str, tuple[str, Change, str]] = {
     "others not dropped": (CROSS, text(N1, RULES, f"[0:0] {DROP}", ""), "SEC-2@1"),
     "dropped before accepted": (
         ALWAYS,
-        together(text(N1, RULES, f"[0:0] {DROP}", ""), text(N1, RULES, f"[8:832] {ACCEPT}", f"[0:0] {DROP}[8:832] {ACCEPT}")),
+        together(
+            text(N1, RULES, f"[0:0] {DROP}", ""), text(N1, RULES, f"[8:832] {ACCEPT}", f"[0:0] {DROP}[8:832] {ACCEPT}")
+        ),
         "SEC-2@1",
     ),
     "somebody drops IPIP": (ALWAYS, rule_first("-p ipencap -j DROP"), "SEC-2@1"),
     "somebody rejects it from one node": (ALWAYS, rule_first("-s 10.7.120.12/32 -p 4 -j REJECT"), "SEC-2@1"),
-    "somebody drops it if it is long": (ALWAYS, rule_first("-p ipencap -m length --length 1401:65535 -j DROP"), "SEC-2@1"),
+    "somebody drops it if it is long": (
+        ALWAYS,
+        rule_first("-p ipencap -m length --length 1401:65535 -j DROP"),
+        "SEC-2@1",
+    ),
     "somebody accepts it": (ALWAYS, rule_first("-p 4 -j ACCEPT"), "SEC-2@1"),
     "somebody accepts everything": (ALWAYS, rule_first("-j ACCEPT"), "SEC-2@1"),
     "somebody accepts it in between": (
@@ -184,7 +210,7 @@ TABLE: dict[str, tuple[str, Change, str]] = {
     "Calico's chain not reached": (ALWAYS, text(N1, RULES, "-j cali-INPUT\n", "-i lo -j cali-INPUT\n"), "SEC-2@1"),
     "packets dropped during the run": (ALWAYS, read_again(dropped=3), "SEC-2@1"),
     "packets dropped during the run, Felix": (FELIX, read_again(dropped=1), "SEC-2@1"),
-}  # fmt: skip
+}
 
 
 def bad(judgements: list[Judgement]) -> set[str]:
@@ -215,9 +241,12 @@ def test_each_requirement_is_tripped_often_enough() -> None:
 HARMLESS: dict[str, tuple[str, Change]] = {
     "a live pod's /32": (ALWAYS, announced("10.233.109.1/32")),
     "a service's address": (ALWAYS, announced("10.96.0.0/12")),
-    "a route of a router": (ALWAYS, text(N1, ROUTES, "10.233.107.0/24    blackhole", "10.0.0.0/8 via 10.7.120.1 on ens192 [Node_10_7_120_1 1:1] * (100/0) [i]\n10.233.107.0/24    blackhole")),
+    "a route of a router": (ALWAYS, announced("10.233.70.0/24", by="Node_10_7_120_1")),
     "sessions since yesterday": (ALWAYS, text(N1, PROTOCOLS, "17:48:50    Established", "2026-11-21  Established")),
-    "a session with a router": (ALWAYS, text(N1, PROTOCOLS, "device1", "Global_10_7_120_1 BGP master up 17:48:50 Established\ndevice1")),
+    "a session with a router": (
+        ALWAYS,
+        text(N1, PROTOCOLS, "device1", "Global_10_7_120_1 BGP master up 17:48:50 Established\ndevice1"),
+    ),
     "a peer for workloads": (ALWAYS, peer(localWorkloadSelector="all()", asNumber=64512)),
     "a peer of IPv6": (ALWAYS, peer(peerIP="2001:db8::1")),
     "a peer whose selector nobody can read": (ALWAYS, peer(peerIP="192.0.2.1", nodeSelector="((((")),
@@ -226,33 +255,58 @@ HARMLESS: dict[str, tuple[str, Change]] = {
         ALWAYS,
         together(
             text(N1, PROTOCOLS, SESSION, "Mesh_10_7_120_12 BGP      master   start  17:48:50    Connect"),
-            api("nodes", lambda items: [c.update(status="Unknown") for c in items[1]["status"].setdefault("conditions", [{"type": "Ready"}]) if c["type"] == "Ready"]),
+            not_ready,
         ),
     ),
     "a route reflector": (
         ALWAYS,
         together(
-            api("nodes", lambda items: items[1]["metadata"]["annotations"].update({"projectcalico.org/RouteReflectorClusterID": "1.0.0.1"})),
+            reflector,
             text(N1, PROTOCOLS, SESSION, ""),
         ),
     ),
     "no BIRD": (ALWAYS, lambda root: _no_bird(root, N1)),
     "IPIP by number": (ALWAYS, text(N1, RULES, DROP, DROP.replace("-p ipencap", "-p 4"))),
-    "rules about something else": (ALWAYS, together(rule_first("-j KUBE-FIREWALL"), rule_first("-i lo -j ACCEPT"), rule_first("-p tcp -m tcp --dport 22 -j ACCEPT"), rule_first("! -p ipencap -j LOG"))),
-    "a firewall behind Calico's rules": (ALWAYS, text(N1, RULES, f"[0:0] {DROP}", f"[0:0] {DROP}[0:0] -A cali-INPUT -j REJECT --reject-with icmp-port-unreachable\n")),
-    "an action of REJECT": (ALWAYS, text(N1, RULES, DROP, DROP.replace("-j DROP", "-j REJECT --reject-with icmp-port-unreachable"))),
+    "rules about something else": (
+        ALWAYS,
+        together(
+            rule_first("-j KUBE-FIREWALL"),
+            rule_first("-i lo -j ACCEPT"),
+            rule_first("-p tcp -m tcp --dport 22 -j ACCEPT"),
+            rule_first("! -p ipencap -j LOG"),
+        ),
+    ),
+    "a firewall behind Calico's rules": (
+        ALWAYS,
+        text(
+            N1,
+            RULES,
+            f"[0:0] {DROP}",
+            f"[0:0] {DROP}[0:0] -A cali-INPUT -j REJECT --reject-with icmp-port-unreachable\n",
+        ),
+    ),
+    "an action of REJECT": (
+        ALWAYS,
+        text(N1, RULES, DROP, DROP.replace("-j DROP", "-j REJECT --reject-with icmp-port-unreachable")),
+    ),
     "an external node": (
         ALWAYS,
         together(
-            calico("felixconfigurations", lambda items: items[0]["spec"].update(externalNodesList=["10.7.120.13", "2001:db8::/64"])),
+            calico(
+                "felixconfigurations",
+                lambda items: items[0]["spec"].update(externalNodesList=["10.7.120.13", "2001:db8::/64"]),
+            ),
         ),
     ),
-    "another name of the set": (ALWAYS, together(
-        lambda root: _everywhere(root, RULES, "cali40all-hosts-net", "cali40hosts-of-tomorrow"),
-        lambda root: _everywhere(root, SETS, "cali40all-hosts-net", "cali40hosts-of-tomorrow"),
-    )),
+    "another name of the set": (
+        ALWAYS,
+        together(
+            lambda root: _everywhere(root, RULES, "cali40all-hosts-net", "cali40hosts-of-tomorrow"),
+            lambda root: _everywhere(root, SETS, "cali40all-hosts-net", "cali40hosts-of-tomorrow"),
+        ),
+    ),
     "nothing dropped": (ALWAYS, read_again()),
-}  # fmt: skip
+}
 
 
 def _no_bird(root: Path, node: str) -> None:
@@ -378,8 +432,14 @@ def _table_of(verdict: str) -> Edit:
 
 NFT: dict[str, tuple[Edit, str]] = {
     "a host missing": (lambda objects: _set(objects)["elem"].pop(), "SEC-1@1"),
-    "a host too many": (lambda objects: _set(objects)["elem"].append({"prefix": {"addr": "192.0.2.0", "len": 24}}), "SEC-1@1"),
-    "a range of hosts": (lambda objects: _set(objects).update(elem=[{"range": ["10.7.120.11", "10.7.120.20"]}]), "SEC-1@1"),
+    "a host too many": (
+        lambda objects: _set(objects)["elem"].append({"prefix": {"addr": "192.0.2.0", "len": 24}}),
+        "SEC-1@1",
+    ),
+    "a range of hosts": (
+        lambda objects: _set(objects).update(elem=[{"range": ["10.7.120.11", "10.7.120.20"]}]),
+        "SEC-1@1",
+    ),
     "the set empty": (lambda objects: _set(objects).pop("elem"), "SEC-1@1"),
     "the set gone": (lambda objects: _set(objects).update(name="other"), "SEC-1@1"),
     "nobody accepted": (_without("Allow IPIP packets from Calico hosts"), "SEC-2@1"),
@@ -389,8 +449,11 @@ NFT: dict[str, tuple[Edit, str]] = {
     "somebody accepts IPIP": (_foreign("accept"), "SEC-2@1"),
     "another program drops IPIP": (_table_of("drop"), "SEC-2@1"),
     "another program accepts IPIP": (_table_of("accept"), ""),
-    "a range of exactly the hosts": (lambda objects: _set(objects).update(elem=[{"range": ["10.7.120.11", "10.7.120.13"]}]), ""),
-}  # fmt: skip
+    "a range of exactly the hosts": (
+        lambda objects: _set(objects).update(elem=[{"range": ["10.7.120.11", "10.7.120.13"]}]),
+        "",
+    ),
+}
 
 
 def test_nftables_of_a_real_node_are_healthy(tmp_path: Path) -> None:
@@ -429,12 +492,19 @@ def test_the_nftables_counter_may_not_rise(tmp_path: Path) -> None:
 
 
 def test_rules_of_iptables_nft_are_read_from_its_own_tool(tmp_path: Path) -> None:
-    """nft prints iptables-nft's matches as "xt": what they mean is in iptables-nft-save.txt, or is not known."""
+    """The matches of iptables-nft are "xt" to nft: what they mean is in iptables-nft-save.txt, or is not known."""
     root = copied(ALWAYS, tmp_path)
     rule = {
-        "family": "ip", "table": "filter", "chain": "cali-INPUT", "handle": 9,
-        "expr": [{"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": 4}}, {"xt": None}, {"drop": None}],
-    }  # fmt: skip
+        "family": "ip",
+        "table": "filter",
+        "chain": "cali-INPUT",
+        "handle": 9,
+        "expr": [
+            {"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": 4}},
+            {"xt": None},
+            {"drop": None},
+        ],
+    }
     for folder in (root / "nodes").iterdir():
         (folder / RULES).rename(folder / "iptables-nft-save.txt")
         (folder / RULES).write_text("")

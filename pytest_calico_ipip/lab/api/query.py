@@ -52,7 +52,7 @@ def body(raw: bytes, content_type: str) -> Any:
 
 
 def _yaml(raw: bytes) -> Any:
-    import yaml  # type: ignore[import-untyped]  # comes with the Kubernetes client
+    import yaml
 
     try:
         # YAML knows dates, JSON and the store do not

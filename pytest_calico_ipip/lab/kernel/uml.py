@@ -17,6 +17,7 @@ import struct
 import subprocess
 import sys
 import termios
+import time
 import tty
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,7 @@ from .rundir import RunDirectory
 
 _INSTALL = "Install it: apt-get install user-mode-linux kmod"
 _MODULES = Path("/usr/lib/uml/modules")
+POWER_OFF_SECONDS = 5.0  # a guest needs a tenth of a second
 # the kernel times its RAID routines for 0.9 s, half of its boot; nothing here uses them
 _SKIPPED = "initcall_blacklist=raid6_select_algo,calibrate_xor_blocks"
 
@@ -80,6 +82,7 @@ class _Guest:
         self._saved: list[object] | None = None  # the terminal's settings
         self._stopped_by: int | None = None
         self._started = False
+        self._end_by: float | None = None
         self.ended_with: int | None = None
 
     def __enter__(self) -> _Guest:
@@ -173,7 +176,9 @@ class _Guest:
                 poll.register(self._in, select.POLLOUT)
             elif self._started and input_open and status is None:
                 poll.register(0, select.POLLIN)
-            for descriptor, _ in poll.poll():
+            if self._overdue(status):
+                break
+            for descriptor, _ in poll.poll(500 if self._ending(status) else None):
                 if descriptor == self._in:
                     try:
                         pending_input = pending_input[os.write(self._in, pending_input) :]
@@ -197,6 +202,25 @@ class _Guest:
         assert self._process is not None
         self.ended_with = self._process.wait()
         return status if status is not None or self._stopped_by is None else 128 + self._stopped_by
+
+    def _ending(self, status: int | None) -> bool:
+        """Whether nothing is left for the guest to do but to power off."""
+        return status is not None or (self._stopped_by is not None and not self._started)
+
+    def _overdue(self, status: int | None) -> bool:
+        """Whether a guest that should have powered off long ago is still there: then it is ended, once and for all.
+
+        A kernel that is told to end in the middle of its boot can miss that, and would wait for ever.
+        """
+        if not self._ending(status):
+            return False
+        self._end_by = self._end_by or time.monotonic() + POWER_OFF_SECONDS
+        if time.monotonic() < self._end_by:
+            return False
+        assert self._process is not None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)  # a session of its own: all its helpers go with it
+        return True
 
     def _event(self, told: bytes, status: int | None) -> int | None:
         for line in told.split(b"\n")[:-1]:
