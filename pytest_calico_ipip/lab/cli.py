@@ -18,6 +18,7 @@ from .kernel.job import Job
 from .kernel.namespaces import FORWARDED
 from .kernel.paths import STATE, windows
 from .kernel.rundir import RunDirectory
+from .profiles import PROFILES
 from .spec import Hook, LabSpec
 
 MOST_NODES = 50
@@ -85,9 +86,22 @@ def _parser() -> argparse.ArgumentParser:
 def _add_lab_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--nodes", type=int, default=3, metavar="N", help="number of nodes, 0 to 50 (3); 0: a kernel and nothing else")
-    add("--profile", choices=("bird", "bird-3.32", "felix"), default="bird", help="the Calico generation (bird)")
-    add("--ipip-mode", choices=("Always", "CrossSubnet"), default="Always", help="the pool's ipipMode (Always)")
-    add("--subnets", type=int, default=1, metavar="N", help="number of subnets that the nodes are in (1)")
+    add(
+        "--profile",
+        choices=tuple(PROFILES),
+        default="bird",
+        help="the Calico generation: who programs the routes, and which metrics they have (bird: BIRD, none)",
+    )
+    add("--ipip-mode", choices=("Always", "CrossSubnet"), default="Always", help="the pools' ipipMode (Always)")
+    add(
+        "--subnets",
+        type=int,
+        default=1,
+        metavar="N",
+        help="number of subnets that the nodes are in, a router between (1)",
+    )
+    add("--borrow", metavar="NODE", help="one pod of NODE has an address from the block of the node after it")
+    add("--second-pool", action="store_true", help="a second pool, which every other node takes addresses from, too")
     add("--kernel", choices=kernel.KINDS, default="auto", help="auto: host where it can make an ipip link, else uml")
     add("--fault", action="append", default=[], metavar="NAME", help="break the cluster as `faults` lists; repeatable")
     for name, when in (("--at-start", "before COMMAND"), ("--at-pod", "each time a pod on it is up")):
@@ -136,7 +150,7 @@ def _run_from(started: float, options: argparse.Namespace, command: list[str] | 
     cwd = _cwd()
     with RunDirectory() as directory:
         outside = str(directory.path)
-        seen = windows(cwd, [*options.writable, outside], os.environ.get("PATH", ""))
+        seen = windows(cwd, [*options.writable, outside], os.environ.get("PATH", ""), command)
         job = Job(spec, tuple(command), cwd, dict(os.environ), seen, outside, started)
         failure = directory.path / "failure"
         try:
@@ -155,6 +169,10 @@ def _run_from(started: float, options: argparse.Namespace, command: list[str] | 
 def _spec(options: argparse.Namespace) -> LabSpec:
     if not 0 <= options.nodes <= MOST_NODES:
         raise LabUsageError(f"--nodes {options.nodes} cannot be.", f"Take a number from 0 to {MOST_NODES}.")
+    if not 1 <= options.subnets <= max(1, options.nodes):
+        raise LabUsageError(
+            f"--subnets {options.subnets} cannot be.", "Take at least 1, and no more than there are nodes."
+        )
     spec = LabSpec(
         nodes=options.nodes,
         profile=options.profile,
@@ -163,28 +181,22 @@ def _spec(options: argparse.Namespace) -> LabSpec:
         faults=tuple(options.fault),
         at_start=tuple(Hook(node, command) for node, command in options.at_start),
         at_pod=tuple(Hook(node, command) for node, command in options.at_pod),
+        extra={
+            **({"borrow": options.borrow} if options.borrow else {}),
+            **({"second-pool": "yes"} if options.second_pool else {}),
+        },
     )
     names = [node.name for node in spec.node_specs()]
     for hook in (*spec.at_start, *spec.at_pod):
         if hook.node not in names:
             raise LabUsageError(f"there is no node {hook.node}.", f"The nodes are: {', '.join(names) or 'none'}")
-    _refuse_not_yet(spec)
+    if spec.borrower and (spec.borrower not in names or spec.nodes < 2):
+        raise LabUsageError(f"--borrow {spec.borrower} cannot be.", f"It needs two nodes, of: {', '.join(names)}")
     if spec.faults:
         from .faults import chosen
 
         chosen(spec)
     return spec
-
-
-def _refuse_not_yet(spec: LabSpec) -> None:
-    """Everything that the command line knows and the topology does not build."""
-    for option, value, supported in (
-        ("--profile", spec.profile, "bird"),
-        ("--ipip-mode", spec.ipip_mode, "Always"),
-        ("--subnets", spec.subnets, 1),
-    ):
-        if value != supported:
-            raise LabUsageError(f"{option} {value} is not built yet.", f"Leave it at {supported}.")
 
 
 def _cwd() -> str:

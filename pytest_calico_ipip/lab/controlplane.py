@@ -24,7 +24,7 @@ ChangeObjects = Callable[[Store], Awaitable[None]]
 
 def fill(store: Store, spec: LabSpec) -> Ipam:
     """Put a fresh Calico cluster into the store: nodes with blocks and tunnel addresses, its objects and workload."""
-    ipam = Ipam(store)
+    ipam = Ipam(store, spec)
     for resource, obj in objects.cluster_wide(spec):
         store.create(resource, obj)
     for one in spec.node_specs():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from .kernel.paths import STATE
+from .kernel.paths import STATE, TEMPORARY
 
 # names of the machine's own sockets and directories, which a lab does not have
 _DROPPED = ("SSH_AUTH_SOCK", "SSH_AGENT_PID", "TMPDIR", "TMP", "TEMP", "DBUS_SESSION_BUS_ADDRESS")
@@ -29,5 +29,6 @@ def command_environment(outside: dict[str, str]) -> dict[str, str]:
         "KUBECONFIG": str(STATE / "kubeconfig"),
         "KUBECACHEDIR": str(STATE / "kubecache"),
         "PYTHONDONTWRITEBYTECODE": "1",
+        "TMPDIR": str(TEMPORARY),
         "CALICO_IPIP_LAB": "1",
     }

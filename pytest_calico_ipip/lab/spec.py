@@ -7,8 +7,12 @@ from dataclasses import asdict, dataclass, field
 from hashlib import sha1
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
+from .profiles import PROFILES, Profile
+
 POOL = IPv4Network("10.233.64.0/18")
 BLOCK_PREFIX = 24
+SECOND_POOL = IPv4Network("10.234.64.0/18")
+SECOND_BLOCK_PREFIX = 26  # Calico's own default, for once
 # the blocks that Calico chose for the reference names; further nodes take free ones from the pool, in order
 REFERENCE_BLOCKS = (107, 109, 88)
 UNDERLAY_NIC = "ens192"
@@ -26,6 +30,17 @@ class NodeSpec:
     name: str
     address: IPv4Interface
     block: IPv4Network
+    second_block: IPv4Network | None = None  # of the second pool, where there is one and the node draws from it
+
+    @property
+    def blocks(self) -> tuple[IPv4Network, ...]:
+        """All blocks that the node has claimed, that of the first pool first."""
+        return (self.block,) if self.second_block is None else (self.block, self.second_block)
+
+    @property
+    def gateway(self) -> IPv4Address:
+        """Where its default route leads: the router's address in its subnet."""
+        return self.address.network.network_address + 1
 
     @property
     def tunnel_address(self) -> IPv4Address:
@@ -52,21 +67,43 @@ class LabSpec:
     faults: tuple[str, ...] = ()
     at_start: tuple[Hook, ...] = ()
     at_pod: tuple[Hook, ...] = ()
-    extra: dict[str, str] = field(default_factory=dict)  # room for later options, kept readable
+    extra: dict[str, str] = field(default_factory=dict)  # what few labs have: borrow=NODE, second-pool=yes
+
+    @property
+    def generation(self) -> Profile:
+        """What the profile's name stands for."""
+        return PROFILES[self.profile]
+
+    @property
+    def borrower(self) -> str:
+        """The node that one pod of has an address from another node's block; empty for none."""
+        return self.extra.get("borrow", "")
+
+    @property
+    def pools(self) -> tuple[IPv4Network, ...]:
+        """The pools' networks."""
+        return (POOL, SECOND_POOL) if "second-pool" in self.extra else (POOL,)
 
     def node_specs(self) -> tuple[NodeSpec, ...]:
-        """The nodes, in order."""
+        """The nodes, in order; the subnets get neighbours, the first ones more where they do not divide evenly."""
         free = (third for third in range(64, 128) if third not in REFERENCE_BLOCKS)
         thirds = [*REFERENCE_BLOCKS, *free]
         return tuple(
             NodeSpec(
                 index=index,
                 name=f"virtnest-rook-ceph-{index}",
-                address=IPv4Interface(f"10.7.120.{10 + index}/24"),
+                address=IPv4Interface(f"10.7.{120 + (index - 1) * self.subnets // self.nodes}.{10 + index}/24"),
                 block=IPv4Network(f"10.233.{thirds[index - 1]}.0/{BLOCK_PREFIX}"),
+                second_block=self._second_block(index),
             )
             for index in range(1, self.nodes + 1)
         )
+
+    def _second_block(self, index: int) -> IPv4Network | None:
+        """Every other node has one, so that there are pairs of all kinds."""
+        if SECOND_POOL not in self.pools or index % 2:
+            return None
+        return list(SECOND_POOL.subnets(new_prefix=SECOND_BLOCK_PREFIX))[index]
 
     def to_json(self) -> str:
         """For the guest: the same spec on the other side of the kernel."""

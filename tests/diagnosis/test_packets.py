@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
 from pytest_calico_ipip.model.checks import tunnel
+from pytest_calico_ipip.model.checks.routes import remote_blocks
 from pytest_calico_ipip.model.diagnosis import Cause, diagnose
 from pytest_calico_ipip.model.firewall import FilterRule, Firewall
+from pytest_calico_ipip.model.nodestate import NextHop, Route, Rule
 from tests.diagnosis.judged import on_the_wire
 from tests.model.test_wire_checks import BROKEN
-from tests.model.wire_scene import A, B, C, Scene, healthy
+from tests.model.wire_scene import ADDRESSES, BLOCKS, A, B, C, Scene, healthy
 
 KINDS = ("echo", "echo-full", "echo-from-node")
 # a break of the wire checks' own tests → the cause that must be named, alone
@@ -184,3 +187,29 @@ def test_a_tunnel_that_is_down_takes_its_losses_and_no_others() -> None:
     causes = diagnose(world, [tunnel.device(world, B), *on_the_wire(world)])
     assert [cause.id for cause in causes] == ["tunnel-down", "ipip-dropped-on-the-way"]
     assert causes[1].subjects == (f"{A}:{C}",)
+
+
+def test_a_node_that_does_not_forward_does_not_take_what_its_filter_drops() -> None:
+    """Forwarding explains what dies behind the tunnel, not what dies before it."""
+    scene = healthy()
+    scene.states[B] = replace(scene.states[B], sysctl={"net.ipv4.ip_forward": "0"})
+    lose(scene, A, B, 6)
+    lose(scene, C, B, 5)
+    assert [cause.id for cause in found(scene)] == ["forwarding-off", "ipip-dropped-on-arrival"]
+
+
+def test_a_route_does_not_take_what_it_sent_rightly() -> None:
+    """A packet that left by the right way and died in the other node is no matter of the route that was found odd."""
+    scene = healthy()
+    onlink = {node: NextHop(IPv4Address(ADDRESSES[node]), "tunl0", ("onlink",)) for node in (B, C)}
+    ways = {B: (onlink[B], onlink[B]), C: (onlink[C],)}
+    routes = tuple(
+        Route("unicast", IPv4Network(f"{BLOCKS[node]}0/24"), protocol="bird", next_hops=hops)
+        for node, hops in ways.items()
+    )
+    scene.states[A] = replace(scene.states[A], routes=routes, rules=(Rule(32766, "main", "from all lookup main"),))
+    lose(scene, A, B, 6)
+    world = scene.world()
+    causes = diagnose(world, [remote_blocks(world, A), *on_the_wire(world)])
+    assert [cause.id for cause in causes] == ["route-several-ways", "dropped-to-pods"]
+    assert causes[0].explains == {("ROUTE-2", A)}

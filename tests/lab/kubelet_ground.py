@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,10 @@ class StandInNode:
 class StandInTopology:
     """`firewall` remembers what was asked of it."""
 
-    def __init__(self, nodes: dict[str, StandInNode], processes: list[Any]) -> None:
+    def __init__(self, spec: LabSpec, nodes: dict[str, StandInNode], processes: list[Any]) -> None:
+        self.spec = spec
         self.nodes = nodes
+        self.announced: list[tuple[str, str, str]] = []
         self.firewall: list[tuple[str, ...]] = []
         self._processes = processes
 
@@ -91,7 +94,7 @@ class StandInTopology:
             assert await asyncio.wait_for(process.stdout.readline(), 20) == b"ready\n"
             children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
             nodes[node.name] = StandInNode(node, int(children[0]))
-        return cls(nodes, processes)
+        return cls(spec, nodes, processes)
 
     async def firewall_add_pod(
         self, node: str, workload_interface: str, namespace: str, service_account: str = "default"
@@ -100,6 +103,12 @@ class StandInTopology:
 
     async def firewall_remove_pod(self, node: str, workload_interface: str) -> None:
         self.firewall.append(("remove", node, workload_interface))
+
+    async def announce(self, node: str, address: IPv4Address) -> None:
+        self.announced.append(("add", node, str(address)))
+
+    async def withdraw(self, node: str, address: IPv4Address) -> None:
+        self.announced.append(("remove", node, str(address)))
 
     async def close(self) -> None:
         for node in self.nodes.values():

@@ -103,8 +103,8 @@ def test_the_store_has_block_and_handle_while_a_pod_lives() -> None:
         "block": {"10.233.107.0/24": 1},
         "deleted": False,
     }
-    ipam.release(NODE, "c0ffee")
-    ipam.release(NODE, "c0ffee")
+    ipam.release("c0ffee")
+    ipam.release("c0ffee")
     with pytest.raises(ApiError, match="not found"):
         store.get(HANDLES, None, "k8s-pod-network.c0ffee")
     block = store.get(BLOCKS, None, "10-233-107-0-24")["spec"]

@@ -45,6 +45,15 @@ def test_window_for_the_current_directory(tmp_path: Path) -> None:
     assert Window(str(tmp_path), str(tmp_path.resolve()), writable=True) in paths.windows(str(tmp_path), [], "")
 
 
+def test_named_by_the_command(tmp_path: Path) -> None:
+    """What the command names is open to the lab, as `--option=/path` too; programs, /proc and the lab's /run are not."""
+    report = tmp_path / "later" / "report.xml"
+    for argument in (str(report), f"--junitxml={report}"):
+        assert Window(str(tmp_path), str(tmp_path.resolve()), writable=True) in paths.windows("/", [], "", [argument])
+    others = ["/usr/bin/env", "/proc/self/status", "/run/lock", "/", "--color=yes", "a=b"]
+    assert paths.windows("/", [], "", others) == paths.windows("/", [], "")
+
+
 def test_window_for_a_file_is_its_directory(tmp_path: Path) -> None:
     """A named file, there or not yet, opens the nearest directory that exists."""
     (tmp_path / "there").touch()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from itertools import islice
@@ -10,6 +10,7 @@ from itertools import islice
 from hypothesis import strategies as st
 
 from pytest_calico_ipip.model.absent import Absent
+from pytest_calico_ipip.model.bird import Bird, BirdProtocol, BirdRoute
 from pytest_calico_ipip.model.datastore import (
     Affinity,
     Allocation,
@@ -23,6 +24,7 @@ from pytest_calico_ipip.model.datastore import (
 )
 from pytest_calico_ipip.model.expected import ExpectedRoute, NodeExpectation, expect
 from pytest_calico_ipip.model.expected.mtu import pod_mtu, tunnel_mtu
+from pytest_calico_ipip.model.firewall import FilterRule, Firewall
 from pytest_calico_ipip.model.nodestate import (
     Decision,
     Link,
@@ -142,6 +144,31 @@ def node_state(expectation: NodeExpectation, host_mtu: int = 1500) -> NodeState:
     )
 
 
+def _firewall(datastore: Datastore, kind: str) -> Firewall:
+    """Calico's two rules about IPIP, as either tool names chains and sets."""
+    base, own, hosts = ("filter/INPUT", "filter/cali-INPUT", "cali40all-hosts-net")
+    if kind == "nft.json":
+        base, own, hosts = ("ip/calico/filter-INPUT", "ip/calico/filter-cali-INPUT", "ip/calico/cali40all-hosts-net")
+    chains = {
+        base: (FilterRule("jump", own),),
+        own: (FilterRule("accept", protocol="4", source_set=hosts, packets=8), FilterRule("drop", "", "4", packets=0)),
+    }
+    addresses = tuple(IPv4Network(node.address.ip) for node in datastore.nodes.values() if node.address)
+    return Firewall(kind, (base,), (), chains, {hosts: addresses}, "ipset.txt", True, chains, "the second reading")
+
+
+def _bird(datastore: Datastore, expected: Mapping[str, NodeExpectation], name: str) -> Bird:
+    """A session with every other node, and its blocks and borrowed pods from each."""
+    protocols, routes = [BirdProtocol("static1", "Static", "up", "")], []
+    for other, one in expected.items():
+        if other != name and one.node.address is not None:
+            session = f"Mesh_{str(one.node.address.ip).replace('.', '_')}"
+            protocols.append(BirdProtocol(session, "BGP", "up", "Established"))
+            routes += [BirdRoute(r.destination, session) for r in one.routes_for("ROUTE-3")]
+            routes += [BirdRoute(IPv4Network(p.ip), session) for p in datastore.workloads(other) if p.ip is not None]
+    return Bird(True, "", tuple(protocols), tuple(routes))
+
+
 def _loopback() -> Link:
     return Link(1, "lo", "", 65536, ("LOOPBACK", "UP"), "UNKNOWN", "00:00:00:00:00:00")
 
@@ -210,6 +237,13 @@ def _decisions(expectation: NodeExpectation) -> Iterator[tuple[IPv4Address, Deci
 def world_of(datastore: Datastore, host_mtu: int = 1500) -> World:
     """The whole cluster, every node as it must be."""
     expected = expect(datastore)
-    nodes = {name: node_state(one, host_mtu) for name, one in expected.items()}
+    nodes = {
+        name: replace(
+            node_state(one, host_mtu),
+            firewalls=(_firewall(datastore, "nft.json" if number % 2 else "iptables-save.txt"),),
+            bird=_bird(datastore, expected, name),
+        )
+        for number, (name, one) in enumerate(expected.items())
+    }
     pods = tuple(pod for pod in datastore.pods if pod.under_test)
     return World(datastore, expected, nodes, _NOTHING, _NOTHING, tuple(expected), pods)

@@ -9,7 +9,9 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pytest_calico_ipip.model.bird import Bird
 from pytest_calico_ipip.model.datastore import Datastore
+from pytest_calico_ipip.model.firewall import FilterRule, Firewall
 from pytest_calico_ipip.model.judgement import Judgement, Outcome
 from pytest_calico_ipip.model.nodestate import Link, NextHop, NodeState, Route
 from pytest_calico_ipip.model.world import World
@@ -89,6 +91,54 @@ def steps(world: World, name: str) -> list[tuple[str, Step]]:
     for key in dict(state.sysctl):  # type: ignore[arg-type]
         found.append((f"{key} = 0", lambda s, key=key: replace(s, sysctl={**s.sysctl, key: "0"})))
     found += _inside(world, name)
+    found += [*_filtered(world, name), *_sessions(world, name)]
+    return found
+
+
+def _filtered(world: World, name: str) -> list[tuple[str, Step]]:
+    """Changes to Calico's rules about IPIP, and to the set that they name."""
+    (firewall,) = world.nodes[name].firewalls
+    assert isinstance(firewall, Firewall)
+    base, own = firewall.chains
+    jump, (accept, drop) = firewall.chains[base], firewall.chains[own]
+    (hosts,) = firewall.sets
+    members = firewall.sets[hosts]
+    assert isinstance(members, tuple)
+    foreign = FilterRule("drop", protocol="4", conditions=("-s", "10.7.120.11/32"))
+    rules = {
+        "nobody accepted": {base: jump, own: (drop,)},
+        "nobody dropped": {base: jump, own: (accept,)},
+        "the wrong way round": {base: jump, own: (drop, accept)},
+        "not reached": {base: (), own: (accept, drop)},
+        "somebody's rule first": {base: (foreign, *jump), own: (accept, drop)},
+        "accepted from anywhere": {base: jump, own: (replace(accept, source_set=""), drop)},
+    }
+    changed = [(text, replace(firewall, chains=chains)) for text, chains in rules.items()]
+    changed += [
+        ("a host less", replace(firewall, sets={hosts: members[1:]})),
+        ("a host more", replace(firewall, sets={hosts: (*members, IPv4Network("192.0.2.1"))})),
+        ("no set", replace(firewall, sets={})),
+        ("packets dropped", replace(firewall, after={base: jump, own: (accept, replace(drop, packets=1))})),
+    ]
+    return [(text, lambda state, new=new: replace(state, firewalls=(new,))) for text, new in changed]
+
+
+def _sessions(world: World, name: str) -> list[tuple[str, Step]]:
+    """A session of BIRD's that is down. (What a peer holds is found on the node that it came from.)"""
+    bird = world.nodes[name].bird
+    assert isinstance(bird, Bird)
+    assert isinstance(bird.protocols, tuple)
+    gone = {node.address.ip for node in world.datastore.nodes.values() if not node.ready and node.address}  # type: ignore
+    found: list[tuple[str, Step]] = []
+    for place, session in enumerate(bird.protocols):
+        if session.kind == "BGP" and session.peer not in gone:
+            rest = (*bird.protocols[:place], *bird.protocols[place + 1 :])
+            for text, protocols in (
+                ("gone", rest),
+                ("down", (*rest, replace(session, state="start", info="Active"))),
+            ):
+                new = replace(bird, protocols=protocols)
+                found.append((f"{session.name} {text}", lambda state, new=new: replace(state, bird=new)))
     return found
 
 

@@ -30,8 +30,8 @@ PROTOCOLS, ROUTES = "birdcl-protocols.txt", "birdcl-routes.txt"
 RULES, SETS = "iptables-save.txt", "ipset.txt"
 SESSION = "Mesh_10_7_120_12 BGP      master   up     17:48:50    Established   "
 ACCEPT = (
-    '-A cali-INPUT -p ipencap -m comment --comment "cali:PajejrV4aFdkZojI" -m comment --comment "Allow IPIP packets from'
-    ' Calico hosts" -m set --match-set cali40all-hosts-net src -m addrtype --dst-type LOCAL -j ACCEPT\n'
+    '-A cali-INPUT -p ipencap -m comment --comment "cali:PajejrV4aFdkZojI" -m comment --comment "Allow IPIP packets'
+    ' from Calico hosts" -m set --match-set cali40all-hosts-net src -m addrtype --dst-type LOCAL -j ACCEPT\n'
 )
 DROP = (
     '-A cali-INPUT -p ipencap -m comment --comment "cali:_wjq-Yrma8Ly1Svo" -m comment --comment "Drop IPIP packets from'

@@ -155,6 +155,21 @@ TABLE: dict[str, tuple[str, Change, str]] = {
         together(routes_in("100", "default"), rule(N1, priority=100, src="all", table="100")),
         "ROUTE-4@1",
     ),
+    "a rule that diverts TCP": (
+        ALWAYS,
+        together(routes_in("100", "default"), rule(N1, priority=100, src="all", ipproto="tcp", table="100")),
+        "ROUTE-4@1",
+    ),
+    "a rule that diverts what a pod sends": (
+        ALWAYS,
+        together(routes_in("100", "default"), rule(N1, priority=100, src="all", iif=OWN_CALI, table="100")),
+        "ROUTE-4@1",
+    ),
+    "a route in the table of a marked rule": (
+        ALWAYS,
+        together(routes_in("100", BLOCK), rule(N1, priority=100, src="all", fwmark="0x8", table="100")),
+        "ROUTE-4@1",
+    ),
     "a rule that drops": (ALWAYS, rule(N1, priority=100, src="all", dst=OWN, action="blackhole"), "ROUTE-4@1"),
     "no rule for the main table": (
         ALWAYS,
@@ -344,6 +359,14 @@ HARMLESS: dict[str, tuple[str, Change]] = {
         ALWAYS,
         together(routes_in("100", "default"), rule(N1, priority=100, src="all", fwmark="0x8", table="100")),
     ),
+    "a rule for the node's own packets": (
+        ALWAYS,
+        together(routes_in("100", "default"), rule(N1, priority=100, src="all", iif="lo", table="100")),
+    ),
+    "a rule for what is left over": (
+        ALWAYS,
+        together(routes_in("100", "default"), rule(N1, priority=32768, src="all", ipproto="tcp", table="100")),
+    ),
     "rp_filter": (ALWAYS, sysctl(N1, f"net.ipv4.conf.{OWN_CALI}.rp_filter", "2")),
     "a second NIC that is down": (
         ALWAYS,
@@ -398,8 +421,8 @@ def test_what_is_free_is_not_judged(name: str, tmp_path: Path) -> None:
 
 
 def test_the_table_is_large_enough() -> None:
-    """At least 45 changes are looked for, on each of the three recordings, and every requirement is tripped by one."""
+    """At least 45 changes are looked for, on each of the three recordings, and every requirement is tripped by two."""
     assert len(TABLE) >= 45
     assert {recording for recording, _, _ in TABLE.values()} == {ALWAYS, CROSS, FELIX}
-    tripped = {word.split("@")[0] for _, _, expected in TABLE.values() for word in expected.split()}
-    assert tripped == set(CHECKS)
+    tripped = [{word.split("@")[0] for word in expected.split()} for _, _, expected in TABLE.values()]
+    assert {ident for ident in CHECKS if sum(ident in words for words in tripped) < 2} == set()

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_calico_ipip.model.judgement import Outcome
 from tests.model.changes import Change, another_route, api, both_ends, calico, link, no_route, route, together
-from tests.model.recordings import ALWAYS, FELIX, N1, N2, N3, copied, edit, judged_later, world
+from tests.model.recordings import ALWAYS, CLUSTER, FELIX, LATER, N1, N2, N3, copied, edit, judged_later, world
 
 BLOCK, POD, CALI = "10.233.109.0/24", "10.233.109.1", "cali8e6ddf62423"
 ADDRESS, TUNNEL = "projectcalico.org/IPv4Address", "projectcalico.org/IPv4IPIPTunnelAddr"
@@ -131,6 +131,7 @@ TABLE: dict[str, tuple[str, Change, str]] = {
         failed_look_up(N3, "10.233.109.255", "RTNETLINK answers: Invalid argument"),
         "ROUTE-5@3",
     ),
+    "another MTU on one interface": (FELIX, link(N3, "calie004be16fc5", mtu=1400), "MTU-3?"),
     "another MTU on one node": (ALWAYS, both_ends(N2, CALI, POD, mtu=1400), "MTU-3?"),
     "block route missing is not theirs": (ALWAYS, no_route(N1, BLOCK), ""),
 }
@@ -180,3 +181,10 @@ def test_a_release_that_cannot_be_read_makes_no_verdict_on_owners(version: str, 
     owners = [one for one in judged_later(world(root)) if one.requirement in ("POOL-4", "ROUTE-7")]
     assert {one.outcome for one in owners} == {Outcome.ERROR if version else Outcome.MISSING}
     assert all(version in "".join((*one.inconclusive, *one.missing)) for one in owners)
+
+
+def test_every_requirement_is_tripped_twice() -> None:
+    """Each of these requirements is found broken by two different changes at least."""
+    words = [{w.split("@")[0].rstrip("?") for w in expected.split()} for _, _, expected in TABLE.values()]
+    further = {*LATER, *CLUSTER} - {"BGP-1", "BGP-2", "SEC-1", "SEC-2"}  # in test_bgp_and_firewall.py
+    assert {ident for ident in further if sum(ident in one for one in words) < 2} == set()

@@ -7,9 +7,9 @@ from datetime import datetime, timezone
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
-from pytest_calico_ipip.lab.api.store import Store
-from pytest_calico_ipip.lab.calico.objects import Object, block_affinity, cidr_name, stored
-from pytest_calico_ipip.lab.spec import NodeSpec
+from pytest_calico_ipip.lab.api.store import ApiError, Store
+from pytest_calico_ipip.lab.calico.objects import Object, block_affinity, cidr_name, stored, unborn
+from pytest_calico_ipip.lab.spec import LabSpec, NodeSpec
 
 AFFINITIES = "blockaffinities.crd.projectcalico.org"
 BLOCKS = "ipamblocks.crd.projectcalico.org"
@@ -17,7 +17,7 @@ HANDLES = "ipamhandles.crd.projectcalico.org"
 
 
 class BlockFull(Exception):
-    """No address is left in the node's block; the lab gives a node one block."""
+    """No address is left in the block; the lab does not claim further ones."""
 
 
 def new_block(node: str, cidr: IPv4Network) -> Object:
@@ -83,21 +83,28 @@ def tunnel_handle(node: str) -> str:
 class Ipam:
     """Assigns and releases; the store is the only memory."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, spec: LabSpec | None = None) -> None:
         self._store = store
+        self._spec = spec or LabSpec()
+        self._own = unborn(self._spec.generation)
 
     def claim(self, node: NodeSpec) -> IPv4Address:
-        """Give a node its block and, as the block's first address, its tunnel address."""
-        self._store.create(AFFINITIES, block_affinity(node.name, node.block))
-        block = new_block(node.name, node.block)
-        handle = tunnel_handle(node.name)
-        address = take(block, handle, {"node": node.name, "type": "ipipTunnelAddress"})
-        self._store.create(BLOCKS, stored("IPAMBlock", cidr_name(node.block), block))
-        self._add_handle(handle, node.block)
+        """Give a node its blocks and, as the first one's first address, its tunnel address."""
+        address = None
+        for cidr in node.blocks:
+            profile = self._spec.generation
+            self._store.create(AFFINITIES, block_affinity(node.name, cidr, profile))
+            block = new_block(node.name, cidr)
+            if address is None:
+                handle = tunnel_handle(node.name)
+                address = take(block, handle, {"node": node.name, "type": "ipipTunnelAddress"})
+                self._add_handle(handle, cidr)
+            self._store.create(BLOCKS, stored("IPAMBlock", cidr_name(cidr), block, own=self._own))
+        assert address is not None
         return address
 
     def assign(self, node: NodeSpec, container_id: str, namespace: str, pod: str) -> IPv4Address:
-        """An address for a pod, from its node's block; raises `BlockFull`."""
+        """An address for a pod: from its node's emptiest block, or borrowed. Raises `BlockFull`."""
         handle = pod_handle(container_id)
         now = datetime.now(timezone.utc)
         secondary = {
@@ -106,21 +113,44 @@ class Ipam:
             "pod": pod,
             "timestamp": f"{now:%Y-%m-%d %H:%M:%S.}{now.microsecond:06d}000 +0000 UTC",
         }
-        name = cidr_name(node.block)
-        block = self._store.get(BLOCKS, None, name)
+        block = self._lender_s(node) or self._emptiest(node)
         address = take(block["spec"], handle, secondary)
         self._store.update(BLOCKS, block)
-        self._add_handle(handle, node.block)
+        self._add_handle(handle, IPv4Network(block["spec"]["cidr"]))
         return address
 
-    def release(self, node: NodeSpec, container_id: str) -> None:
+    def _block(self, cidr: IPv4Network) -> Object:
+        return self._store.get(BLOCKS, None, cidr_name(cidr))
+
+    def _lender_s(self, node: NodeSpec) -> Object | None:
+        """The block of the next node, if this one is to borrow an address and has none that is borrowed."""
+        if node.name != self._spec.borrower:
+            return None
+        nodes = self._spec.node_specs()
+        block = self._block(nodes[node.index % len(nodes)].block)
+        borrowed = any(each["secondary"]["node"] == node.name for each in block["spec"]["attributes"])
+        return None if borrowed else block
+
+    def _emptiest(self, node: NodeSpec) -> Object:
+        """The own block with the fewest addresses taken; the last one of equals, which has no tunnel address."""
+        blocks = [self._block(cidr) for cidr in reversed(node.blocks)]
+        return min(blocks, key=lambda block: len(block["spec"]["attributes"]))
+
+    def release(self, container_id: str) -> None:
         """Give a pod's address back; nothing when it has none."""
         handle = pod_handle(container_id)
-        block = self._store.get(BLOCKS, None, cidr_name(node.block))
-        if give_back(block["spec"], handle):
+        try:
+            cidrs = self._store.get(HANDLES, None, handle)["spec"]["block"]
+        except ApiError as error:
+            if error.code != 404:
+                raise
+            return
+        for cidr in cidrs:
+            block = self._block(IPv4Network(cidr))
+            give_back(block["spec"], handle)
             self._store.update(BLOCKS, block)
-            self._store.delete(HANDLES, None, handle)
+        self._store.delete(HANDLES, None, handle)
 
     def _add_handle(self, handle: str, block: IPv4Network) -> None:
         spec = {"handleID": handle, "block": {str(block): 1}, "deleted": False}
-        self._store.create(HANDLES, stored("IPAMHandle", handle, spec))
+        self._store.create(HANDLES, stored("IPAMHandle", handle, spec, own=self._own))

@@ -1,4 +1,4 @@
-"""Calico's own objects and annotations, as calico-node v3.31.7 leaves them in a fresh cluster (Kubernetes datastore).
+"""Calico's own objects and annotations, as calico-node leaves them in a fresh cluster (Kubernetes datastore).
 
 Every function returns plain JSON objects without what the API server adds (uid, resourceVersion, creationTimestamp).
 """
@@ -13,11 +13,20 @@ from ipaddress import IPv4Network
 from typing import Any
 from uuid import uuid4
 
-from pytest_calico_ipip.lab.spec import BLOCK_PREFIX, POOL, UNDERLAY_NIC, LabSpec, NodeSpec
+from pytest_calico_ipip.lab.profiles import Profile
+from pytest_calico_ipip.lab.spec import (
+    BLOCK_PREFIX,
+    POOL,
+    SECOND_BLOCK_PREFIX,
+    SECOND_POOL,
+    UNDERLAY_NIC,
+    LabSpec,
+    NodeSpec,
+)
 
 API_VERSION = "crd.projectcalico.org/v1"
-CALICO_VERSION = "v3.31.7"
 POOL_NAME = "default-ipv4-ippool"
+SECOND_POOL_NAME = "second-ipv4-ippool"
 
 Object = dict[str, Any]
 Placed = tuple[str, Object]  # the resource that it belongs to, the object
@@ -28,16 +37,19 @@ def timestamp() -> str:
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def stored(kind: str, name: str, spec: Object, *, own: Object | None = None, labels: Object | None = None) -> Object:
+def stored(kind: str, name: str, spec: Object, *, own: Object, labels: Object | None = None) -> Object:
     """A Calico object as its client stores it: the metadata of its own API is kept, as JSON, in an annotation."""
-    inner = own if own is not None else {"creationTimestamp": None}
-    if labels:
-        inner = {**inner, "labels": labels}
+    inner = {**own, "labels": labels} if labels else own
     metadata: Object = {"name": name}
     if labels:
         metadata["labels"] = labels
     metadata["annotations"] = {"projectcalico.org/metadata": json.dumps(inner, separators=(",", ":"))}
     return {"kind": kind, "apiVersion": API_VERSION, "metadata": metadata, "spec": spec}
+
+
+def unborn(profile: Profile) -> Object:
+    """The metadata of what was never created through Calico's own API."""
+    return {"creationTimestamp": None} if profile.creation_timestamp else {}
 
 
 def hostname_hash(node: str) -> str:
@@ -53,7 +65,7 @@ def cidr_name(cidr: IPv4Network) -> str:
     return str(cidr).replace(".", "-").replace("/", "-")
 
 
-def block_affinity(node: str, block: IPv4Network) -> Object:
+def block_affinity(node: str, block: IPv4Network, profile: Profile) -> Object:
     """The claim of a node on a block, confirmed."""
     labels = {
         "projectcalico.org/affinity-type": "host",
@@ -62,7 +74,7 @@ def block_affinity(node: str, block: IPv4Network) -> Object:
     }
     # `deleted` is a string here and only here: the stored form predates booleans
     spec = {"state": "confirmed", "node": node, "type": "host", "cidr": str(block), "deleted": "false"}
-    return stored("BlockAffinity", f"{node}-{cidr_name(block)}", spec, labels=labels)
+    return stored("BlockAffinity", f"{node}-{cidr_name(block)}", spec, own=unborn(profile), labels=labels)
 
 
 def node_annotations(node: NodeSpec) -> dict[str, str]:
@@ -75,17 +87,17 @@ def node_annotations(node: NodeSpec) -> dict[str, str]:
     }
 
 
-def pool(spec: LabSpec) -> Object:
-    """The one IPIP pool."""
+def pool(spec: LabSpec, name: str, cidr: IPv4Network, block_prefix: int) -> Object:
+    """An IPIP pool."""
     return stored(
         "IPPool",
-        POOL_NAME,
+        name,
         {
-            "cidr": str(POOL),
+            "cidr": str(cidr),
             "vxlanMode": "Never",
             "ipipMode": spec.ipip_mode,
             "natOutgoing": True,
-            "blockSize": BLOCK_PREFIX,
+            "blockSize": block_prefix,
             "nodeSelector": "all()",
             "allowedUses": ["Workload", "Tunnel"],
             "assignmentMode": "Automatic",
@@ -111,7 +123,7 @@ def felix_configuration() -> Object:
     )
 
 
-def cluster_information() -> Object:
+def cluster_information(profile: Profile) -> Object:
     """Names the release."""
     return stored(
         "ClusterInformation",
@@ -119,23 +131,38 @@ def cluster_information() -> Object:
         {
             "clusterGUID": uuid4().hex,
             "clusterType": "k8s,bgp,kdd",
-            "calicoVersion": CALICO_VERSION,
+            "calicoVersion": profile.version,
             "datastoreReady": True,
         },
         own={"creationTimestamp": timestamp()},
     )
 
 
-def ipam_config() -> Object:
+def ipam_config(profile: Profile) -> Object:
     """How addresses are managed."""
-    return stored("IPAMConfig", "default", {"strictAffinity": False, "autoAllocateBlocks": True})
+    spec: Object = {"strictAffinity": False, "autoAllocateBlocks": True}
+    if profile.ipam_defaults:
+        spec["kubeVirtVMAddressPersistence"] = "Enabled"
+    return stored("IPAMConfig", "default", spec, own=unborn(profile))
+
+
+def bgp_configuration() -> Object:
+    """Everything at its default."""
+    return stored("BGPConfiguration", "default", {}, own={"creationTimestamp": timestamp()})
 
 
 def cluster_wide(spec: LabSpec) -> list[Placed]:
-    """What exists once a cluster. There is no BGPConfiguration: absent means the release's default."""
+    """What exists once a cluster. Where there is no BGPConfiguration, that means the release's default."""
+    profile = spec.generation
+    placed = [("ippools.crd.projectcalico.org", pool(spec, POOL_NAME, POOL, BLOCK_PREFIX))]
+    if SECOND_POOL in spec.pools:
+        second = pool(spec, SECOND_POOL_NAME, SECOND_POOL, SECOND_BLOCK_PREFIX)
+        placed.append(("ippools.crd.projectcalico.org", second))
+    if profile.bgp_configuration:
+        placed.append(("bgpconfigurations.crd.projectcalico.org", bgp_configuration()))
     return [
-        ("ippools.crd.projectcalico.org", pool(spec)),
-        ("clusterinformations.crd.projectcalico.org", cluster_information()),
+        *placed,
+        ("clusterinformations.crd.projectcalico.org", cluster_information(profile)),
         ("felixconfigurations.crd.projectcalico.org", felix_configuration()),
-        ("ipamconfigs.crd.projectcalico.org", ipam_config()),
+        ("ipamconfigs.crd.projectcalico.org", ipam_config(profile)),
     ]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_calico_ipip.lab.calico.objects import CALICO_VERSION, Object, Placed
+from pytest_calico_ipip.lab.calico.objects import Object, Placed
 from pytest_calico_ipip.lab.spec import BLOCK_PREFIX, POOL, LabSpec, NodeSpec
 
 NAMESPACE = "kube-system"
 NAME = "calico-node"
-IMAGE = f"docker.io/calico/node:{CALICO_VERSION}"
+IMAGE = "docker.io/calico/node"
 LABELS = {"k8s-app": "calico-node"}
 
 
@@ -74,7 +74,7 @@ def pod_spec(spec: LabSpec) -> Object:
         "containers": [
             {
                 "name": NAME,
-                "image": IMAGE,
+                "image": f"{IMAGE}:{spec.generation.version}",
                 "imagePullPolicy": "IfNotPresent",
                 "env": environment(spec),
                 "securityContext": {"privileged": True},

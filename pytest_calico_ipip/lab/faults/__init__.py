@@ -32,6 +32,11 @@ def chosen(spec: LabSpec) -> tuple[Fault, ...]:
                 f"the fault {name} needs {fault.nodes} nodes, and the lab has {spec.nodes}.",
                 f"Use --nodes {fault.nodes} or more.",
             )
+        if fault.bird and spec.generation.felix_routes:
+            raise LabUsageError(
+                f"the fault {name} changes what BIRD programs, and with --profile {spec.profile} Felix programs it.",
+                "Use --profile bird or bird-3.32.",
+            )
         found.append(fault)
     return tuple(found)
 

@@ -17,7 +17,7 @@ from types import FrameType
 
 from . import syscalls
 from .job import Window
-from .paths import PRIVATE, STATE, is_private
+from .paths import PRIVATE, STATE, TEMPORARY, is_private
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _FLAGS = (
@@ -111,6 +111,8 @@ def _private_files(windows: Sequence[Window]) -> None:
                 syscalls.mount(f"/proc/self/fd/{descriptor}", path, None, syscalls.MS_BIND)
         os.close(descriptor)
     STATE.mkdir(mode=0o755)
+    TEMPORARY.mkdir()
+    TEMPORARY.chmod(0o1777)
 
 
 def _is_hidden(window: Window) -> bool:

@@ -13,8 +13,11 @@ from .job import Window
 # every lab has its own of these, empty: nothing that a lab's programs put there reaches the machine
 PRIVATE = ("/run", "/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  (the lab's own, not files of ours in it)
 _FOREIGN = ("/proc", "/sys", "/dev")
+_SYSTEM = ("/usr", "/etc", "/bin", "/sbin", "/lib", "/lib64", "/boot", "/var/lib")  # programs are named, never written
 # where the lab keeps its own state, in its private /run
 STATE = Path("/run/calico-ipip-lab")
+# for temporary files of the command's: /tmp can be the machine's own, where no socket can be made. Short: for sockets.
+TEMPORARY = Path("/run/tmp")
 
 
 def is_below(path: str, parent: str) -> bool:
@@ -27,9 +30,15 @@ def is_private(path: str) -> bool:
     return any(is_below(path, private) for private in PRIVATE)
 
 
-def windows(cwd: str, writable: Sequence[str], environment_path: str) -> tuple[Window, ...]:
-    """The directories of a lab: `cwd` and `writable` open, Python and the PATH visible. Raises `LabUsageError`."""
+def windows(
+    cwd: str, writable: Sequence[str], environment_path: str, command: Sequence[str] = ()
+) -> tuple[Window, ...]:
+    """The directories of a lab: `cwd` and `writable` open, Python and the PATH visible. Raises `LabUsageError`.
+
+    So is what `command` names: a report that is written to /tmp/report.xml shall be there afterwards.
+    """
     found = [_opened(path) for path in writable]
+    found += _named(command)
     if cwd != "/":
         _refuse_foreign(cwd)
         may_write = os.access(cwd, os.W_OK | os.X_OK)
@@ -40,6 +49,23 @@ def windows(cwd: str, writable: Sequence[str], environment_path: str) -> tuple[W
         if (is_private(path) or is_private(real)) and Path(path).is_dir():
             found.append(Window(path, real, writable=False))
     return tuple(_without_nested(found))
+
+
+def _named(command: Sequence[str]) -> Iterable[Window]:
+    """Windows for the absolute paths among the arguments, `--option=/path` too: those that the lab would hide."""
+    for argument in command:
+        path = os.path.normpath(argument if argument.startswith("/") else argument.partition("=")[2])
+        if not path.startswith("/") or "\n" in path:
+            continue
+        directory = Path(path)
+        while not directory.is_dir():
+            directory = directory.parent
+        name, real = str(directory), os.path.realpath(directory)
+        if name == "/" or any(is_below(real, hidden) for hidden in (*_FOREIGN, *_SYSTEM, "/run")):
+            continue
+        may_write = os.access(directory, os.W_OK | os.X_OK)
+        if may_write or is_private(name):
+            yield Window(name, real, may_write)
 
 
 def _opened(named: str) -> Window:

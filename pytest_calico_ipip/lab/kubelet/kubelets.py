@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import suppress
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +18,7 @@ from pytest_calico_ipip.lab.kubelet.container_life import Container
 from pytest_calico_ipip.lab.kubelet.engine import Engine, Refused
 from pytest_calico_ipip.lab.kubelet.pod import Ground, Object, Pod, Sandbox
 from pytest_calico_ipip.lab.kubelet.process import ContainerProcess
-from pytest_calico_ipip.lab.spec import Hook, NodeSpec
+from pytest_calico_ipip.lab.spec import Hook, LabSpec, NodeSpec
 
 _EXEC_FAILED = "OCI runtime exec failed: exec failed: unable to start container process: "
 
@@ -50,6 +51,10 @@ class LabTopology(Protocol):
     """What the kubelets need of the topology."""
 
     @property
+    def spec(self) -> LabSpec:
+        """What the lab is."""
+
+    @property
     def nodes(self) -> Mapping[str, LabNode]:
         """By name."""
 
@@ -60,6 +65,12 @@ class LabTopology(Protocol):
 
     async def firewall_remove_pod(self, node: str, workload_interface: str) -> None:
         """Remove them."""
+
+    async def announce(self, node: str, address: IPv4Address) -> None:
+        """A pod of the node has this address."""
+
+    async def withdraw(self, node: str, address: IPv4Address) -> None:
+        """It has it no more."""
 
 
 class Kubelets:
@@ -166,6 +177,9 @@ class Kubelets:
             node=self._topology.nodes[node].spec,
             firewall_add=self._topology.firewall_add_pod,
             firewall_remove=self._topology.firewall_remove_pod,
+            announce=self._topology.announce,
+            withdraw=self._topology.withdraw,
+            metric=self._topology.spec.generation.metric,
             hooks=self._run_hooks,
         )
 

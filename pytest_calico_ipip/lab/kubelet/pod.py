@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import Any
 from uuid import uuid4
 
@@ -21,6 +22,7 @@ from pytest_calico_ipip.lab.spec import NodeSpec, workload_interface
 Object = dict[str, Any]
 Firewall = Callable[[str, str, str, str], Awaitable[None]]
 Unfirewall = Callable[[str, str], Awaitable[None]]
+Tell = Callable[[str, IPv4Address], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,9 @@ class Ground:
     node: NodeSpec
     firewall_add: Firewall
     firewall_remove: Unfirewall
+    announce: Tell  # the other nodes
+    withdraw: Tell
+    metric: int  # of the route to a pod
     hooks: Callable[[Object, Sandbox], Awaitable[None]]  # raises when one fails
 
 
@@ -136,14 +141,18 @@ class Pod:
         """Address, namespace and firewall; on failure nothing of it stays."""
         ground, interface = self._ground, workload_interface(self.namespace, self.name)
         container_id, netns = secrets.token_hex(32), f"cni-{uuid4()}"
-        address = str(ground.ipam.assign(ground.node, container_id, self.namespace, self.name))
+        given = ground.ipam.assign(ground.node, container_id, self.namespace, self.name)
+        address = str(given)
         account: str = self.pod["spec"]["serviceAccountName"]
         try:
             # Felix programs the rules when the pod is known, and drops packets of interfaces that it does not know
             await ground.firewall_add(self.node, interface, self.namespace, account)
-            await ground.engine.ask("sandbox", netns=netns, interface=interface, address=address, sysctls=sysctls)
+            await ground.engine.ask(
+                "sandbox", netns=netns, interface=interface, address=address, sysctls=sysctls, metric=ground.metric
+            )
+            await ground.announce(self.node, given)
         except BaseException:
-            ground.ipam.release(ground.node, container_id)
+            ground.ipam.release(container_id)
             raise
         return Sandbox(container_id, netns, interface, address)
 
@@ -167,8 +176,9 @@ class Pod:
         if sandbox is not None and sandbox.netns:
             with suppress(Refused):
                 await ground.engine.ask("remove", netns=sandbox.netns, interface=sandbox.interface)
+            await ground.withdraw(self.node, IPv4Address(sandbox.address))
             await ground.firewall_remove(self.node, sandbox.interface)
-            ground.ipam.release(ground.node, sandbox.container_id)
+            ground.ipam.release(sandbox.container_id)
         gone = dict.fromkeys(self._annotations(), "")
         with suppress(ApiError):  # removed already: a deletion without grace
             ground.store.patch(

@@ -8,7 +8,7 @@ from typing import Any
 from pytest_calico_ipip.lab.calico.workload import IMAGE as CALICO_IMAGE
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_CALICO = CALICO_IMAGE.rpartition(":")[0].removeprefix("docker.io/")
+_CALICO = CALICO_IMAGE.removeprefix("docker.io/")
 # where calico-node's image has programs that a Debian machine has elsewhere
 CALICO_PROGRAMS = {"/bin/birdcl": "birdcl", "birdcl": "birdcl"}
 

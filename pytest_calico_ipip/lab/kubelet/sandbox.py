@@ -40,13 +40,14 @@ def create(request: dict[str, Any]) -> dict[str, Any]:
     """Make the namespace `netns` with the address `address` behind the host interface `interface`; returns the MTU."""
     name, interface, address = request["netns"], request["interface"], request["address"]
     mtu = int(_read(MTU_FILE))
+    metric = f" metric {request['metric']}" if request.get("metric") else ""
     try:
         _make(name, request["sysctls"])
         ip(
             f"link add {interface} txqueuelen 0 mtu {mtu} address {HOST_MAC} type veth"
             f" peer name eth0 mtu {mtu} netns {name}\n"
             f"link set {interface} up\n"
-            f"route add {address}/32 dev {interface} scope link\n"
+            f"route add {address}/32 dev {interface} scope link{metric}\n"
         )
         for key, value in _WORKLOAD_SYSCTLS.items():
             with suppress(FileNotFoundError):  # a kernel without IPv6

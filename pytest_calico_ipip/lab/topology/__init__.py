@@ -10,13 +10,14 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 from ..errors import LabError
 from ..faults import BirdEdit, chosen
-from ..spec import LabSpec, NodeSpec
-from . import accounts, bird, firewall, ssh
+from ..spec import LabSpec
+from . import accounts, bird, felix, firewall, ssh
 from .modules import MODULES
 from .node import Completed, Node
 from .plan import Paths, Programs, hosts, whole_plan
@@ -54,8 +55,8 @@ class Topology:
         nodes = spec.node_specs()
         paths = Paths(state)
         programs = _programs()
-        binds = await _write_files(nodes, paths, edits)
-        work = json.dumps(whole_plan(nodes, paths, binds, _legacy_iptables(), programs))
+        binds = await _write_files(spec, paths, edits)
+        work = json.dumps(whole_plan(spec, paths, binds, _legacy_iptables(), programs))
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", "-B", str(Path(__file__).with_name("holders.py"))),
             stdin=asyncio.subprocess.PIPE,
@@ -120,7 +121,7 @@ class Topology:
             return f"not Established: {', '.join(down)}"
         lost = {name for edit in self.edits if edit.node == node.spec.name for name in edit.lost}
         routes = node.kernel_routes()
-        blocks = [str(other.block) for other in [*peers, node.spec] if other.name not in lost]
+        blocks = [str(block) for other in [*peers, node.spec] if other.name not in lost for block in other.blocks]
         if absent := [block for block in blocks if block not in routes]:
             return f"no route to {', '.join(absent)}"
         return ""
@@ -136,6 +137,27 @@ class Topology:
         """Remove a workload's chains, and those of profiles that nobody else on the node has."""
         self._wanted[node] = {pod for pod in self._wanted[node] if pod.interface != workload_interface}
         await self._program(node)
+
+    async def announce(self, node: str, address: IPv4Address) -> None:
+        """A pod of a node has this address: the others get a route to it where it is in none of the node's blocks.
+
+        Only where Felix programs the routes: BIRD sees the pod's own route in the kernel, and tells its peers.
+        """
+        await self._tell(node, address, "replace")
+
+    async def withdraw(self, node: str, address: IPv4Address) -> None:
+        """The pod has gone, and the routes that `announce` made go, too."""
+        await self._tell(node, address, "del")
+
+    async def _tell(self, name: str, address: IPv4Address, verb: str) -> None:
+        owner = self.nodes[name].spec
+        if not self.spec.generation.felix_routes or not felix.is_borrowed(owner, address):
+            return
+        for node in self.nodes.values():
+            if node.spec is not owner:
+                way = felix.way(node.spec, owner, self.spec.ipip_mode)
+                # what a fault has taken away is no reason to stop
+                await node.run(["ip", "route", verb, str(address), *way.split()], check=verb != "del")
 
     async def _program(self, node: str) -> None:
         async with self._locks[node]:
@@ -204,8 +226,9 @@ def _sbin() -> str:
     return os.environ.get("PATH", os.defpath) + ":/usr/local/sbin:/usr/sbin:/sbin"
 
 
-async def _write_files(nodes: Sequence[NodeSpec], paths: Paths, edits: Sequence[BirdEdit]) -> list[tuple[str, str]]:
+async def _write_files(spec: LabSpec, paths: Paths, edits: Sequence[BirdEdit]) -> list[tuple[str, str]]:
     """Write what the nodes read; returns the files to bind over the machine's."""
+    nodes = spec.node_specs()
     ssh_home = paths.home / ".ssh"
     ssh_home.mkdir(parents=True, exist_ok=True)
     keys = await ssh.make_keys(ssh_home)
@@ -216,7 +239,7 @@ async def _write_files(nodes: Sequence[NodeSpec], paths: Paths, edits: Sequence[
     paths.sshd_config.write_text(ssh.sshd_config(keys))
     for node in nodes:
         paths.bird_config(node.name).parent.mkdir(parents=True, exist_ok=True)
-        text = bird.configuration(node, nodes, str(paths.bird_log(node.name)))
+        text = bird.configuration(node, nodes, str(paths.bird_log(node.name)), spec)
         for edit in edits:
             if edit.node == node.name:
                 text = edit.apply(text)

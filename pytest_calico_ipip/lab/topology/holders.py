@@ -170,12 +170,14 @@ def become_node(node: dict[str, Any], keep: list[str], ready: int, go: int, repo
     os.execvp("sleep", ["sleep", "infinity"])
 
 
-def become_underlay(ready: int) -> None:
-    """Hold a network namespace; never returns."""
+def become_underlay(ready: int, settings: list[list[str]]) -> None:
+    """Hold a network namespace with these settings; never returns."""
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     try:
         unshare(CLONE_NEWNET)
-    except StepFailed:
+        for path, value in settings:
+            write(path, value)
+    except (StepFailed, OSError):
         os.write(ready, b"!")
         os._exit(1)
     os.write(ready, b"+")
@@ -221,10 +223,10 @@ def build(plan: dict[str, Any]) -> dict[str, Any]:
     go_out, go_in = os.pipe()
     pids: dict[str, int] = {}
     reports: dict[str, int] = {}
-    for name in plan["underlays"]:
+    for name, settings in plan["underlays"].items():
         pids[name] = os.fork()
         if pids[name] == 0:
-            become_underlay(ready_in)
+            become_underlay(ready_in, settings)
     for node in plan["nodes"]:
         report_out, report_in = os.pipe()
         unshare(CLONE_NEWPID)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Any
 
-from ..spec import GATEWAY, MANAGEMENT, UNDERLAY_MTU, UNDERLAY_NIC, NodeSpec
-from . import bird, firewall
+from ..spec import MANAGEMENT, UNDERLAY_MTU, UNDERLAY_NIC, LabSpec, NodeSpec
+from . import bird, felix, firewall
 
 UNDERLAY = "underlay"
 MANAGEMENT_NIC = "mgmt0"
@@ -91,35 +92,53 @@ link set tunl0 mtu {TUNNEL_MTU} up
 address add {node.tunnel_address}/32 dev tunl0
 link set {UNDERLAY_NIC} up
 address add {node.address} dev {UNDERLAY_NIC}
-route add default via {GATEWAY}
+route add default via {node.gateway}
 """
 
 
+def _gateway(node: NodeSpec) -> IPv4Interface:
+    return IPv4Interface((node.gateway, node.address.network.prefixlen))
+
+
+def gateways(nodes: Sequence[NodeSpec]) -> list[IPv4Interface]:
+    """The router's addresses, one in each subnet, in the nodes' order."""
+    return list(dict.fromkeys(_gateway(node) for node in nodes))
+
+
 def underlay_links(nodes: Sequence[NodeSpec]) -> str:
-    """`ip -batch` in the underlay: the bridge with the gateway's address, and a veth into each node and the outside."""
-    prefix = nodes[0].address.network.prefixlen
-    lines = [
-        "link set lo up",
-        "link add br0 type bridge forward_delay 0 mcast_snooping 0",
-        f"address add {GATEWAY}/{prefix} dev br0",
-        "link set br0 up",
+    """`ip -batch` in the underlay: for each subnet a bridge with its gateway's address, a veth into each node and out.
+
+    With several subnets the underlay is the router between them.
+    """
+    bridges = {gateway: f"br{number}" for number, gateway in enumerate(gateways(nodes))}
+    lines = ["link set lo up"]
+    for gateway, bridge in bridges.items():
+        lines += [
+            f"link add {bridge} type bridge forward_delay 0 mcast_snooping 0",
+            f"address add {gateway} dev {bridge}",
+            f"link set {bridge} up",
+        ]
+    ends = [
+        (f"node{node.index}", UNDERLAY_NIC, f"index 3 netns @{node.name}@", bridges[_gateway(node)]) for node in nodes
     ]
-    ends = [(f"node{node.index}", UNDERLAY_NIC, f"index 3 netns @{node.name}@") for node in nodes]
-    for port, name, where in [*ends, ("outside", MANAGEMENT_NIC, "netns @management@")]:
+    for port, name, where, bridge in [*ends, ("outside", MANAGEMENT_NIC, "netns @management@", "br0")]:
         lines += [
             f"link add {port} mtu {UNDERLAY_MTU} type veth peer name {name} mtu {UNDERLAY_MTU} {where}",
-            f"link set {port} master br0 up",
+            f"link set {port} master {bridge} up",
         ]
     return "\n".join(lines) + "\n"
 
 
 def management_links(nodes: Sequence[NodeSpec]) -> str:
     """`ip -batch` where the user's command runs."""
-    prefix = nodes[0].address.network.prefixlen
-    return f"""link set lo up
-address add {MANAGEMENT}/{prefix} dev {MANAGEMENT_NIC}
-link set {MANAGEMENT_NIC} up
-"""
+    near, *far = gateways(nodes)
+    lines = [
+        "link set lo up",
+        f"address add {MANAGEMENT}/{near.network.prefixlen} dev {MANAGEMENT_NIC}",
+        f"link set {MANAGEMENT_NIC} up",
+        *(f"route add {gateway.network} via {near.ip}" for gateway in far),
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def hosts(nodes: Sequence[NodeSpec]) -> str:
@@ -139,9 +158,10 @@ class Programs:
     sshd: str
 
 
-def _node(node: NodeSpec, nodes: Sequence[NodeSpec], paths: Paths, programs: Programs) -> dict[str, Any]:
+def _node(node: NodeSpec, nodes: Sequence[NodeSpec], spec: LabSpec, paths: Paths, programs: Programs) -> dict[str, Any]:
     tables = firewall.iptables_text()
-    sets = firewall.ipset_text(node, [other.address.ip for other in nodes])
+    sets = firewall.ipset_text(node, [other.address.ip for other in nodes], [str(pool) for pool in spec.pools])
+    routes = felix.block_routes(node, nodes, spec.ipip_mode) if spec.generation.felix_routes else ""
     return {
         "name": node.name,
         "ip": programs.ip,
@@ -149,7 +169,7 @@ def _node(node: NodeSpec, nodes: Sequence[NodeSpec], paths: Paths, programs: Pro
         "files": {"/var/lib/calico/mtu": str(TUNNEL_MTU), "/var/lib/calico/nodename": node.name},
         "settings": settings(),
         "tunnel": "link add tunl0 index 2 type ipip remote any local any nopmtudisc\n",
-        "links": node_links(node),
+        "links": node_links(node) + routes,
         "steps": [
             # BIRD first: its peers' timers run while the rest is done
             {"argv": [programs.bird, "-c", str(paths.bird_config(node.name)), "-s", bird.SOCKET], "input": ""},
@@ -162,13 +182,14 @@ def _node(node: NodeSpec, nodes: Sequence[NodeSpec], paths: Paths, programs: Pro
 
 
 def whole_plan(
-    nodes: Sequence[NodeSpec],
+    spec: LabSpec,
     paths: Paths,
     binds: Sequence[tuple[str, str]],
     alternatives: dict[str, str],
     programs: Programs,
 ) -> dict[str, Any]:
     """The whole plan. `binds` are (generated file, machine's file); `alternatives` new targets in /etc/alternatives."""
+    nodes = spec.node_specs()
     extend: list[dict[str, Any]] = [
         {"directory": "/var/lib", "behind": str(paths.behind / "lib"), "links": {}, "directories": ["calico"]}
     ]
@@ -179,8 +200,8 @@ def whole_plan(
         "ip": programs.ip,
         "keep": [str(paths.state)],
         "base": {"binds": [list(bind) for bind in binds], "extend": extend},
-        "underlays": [UNDERLAY],
-        "nodes": [_node(node, nodes, paths, programs) for node in nodes],
+        "underlays": {UNDERLAY: [("/proc/sys/net/ipv4/ip_forward", "1" if spec.subnets > 1 else "0")]},
+        "nodes": [_node(node, nodes, spec, paths, programs) for node in nodes],
         "wiring": [
             {"in": UNDERLAY, "batch": underlay_links(nodes)},
             {"in": "management", "batch": management_links(nodes)},

@@ -25,6 +25,7 @@ _RULES = "ip-rule.json"
 _WIREGUARD = "wireguard.cali"
 _USUAL_TABLES = ("local", "main", "default")  # every kernel consults them; others by a rule that somebody made
 _MAIN_PRIORITY = 32766
+_OF_PACKETS = ("tos", "ipproto", "sport", "dport", "sport_start", "dport_start")
 
 
 @node_check("ROUTE-4")
@@ -89,12 +90,12 @@ def _foreign(case: Case, route: Route, known: Sequence[ExpectedRoute], twice: bo
 
 
 def _diverting(rules: Sequence[Rule], routes: Sequence[Route], pools: Sequence[Pool]) -> Iterable[tuple[str, Rule]]:
-    """Rules that come before the main table and, unconditionally, take packets between pods elsewhere."""
+    """Rules that come before the main table and take packets between pods elsewhere."""
     main = min(
         (rule.priority for rule in rules if rule.table == "main" and not rule.conditions), default=_MAIN_PRIORITY
     )
     for rule in rules:
-        if rule.priority >= main or rule.conditions or rule.table in _USUAL_TABLES:
+        if rule.priority >= main or rule.table in _USUAL_TABLES or not all(map(_met_by_pods, rule.conditions)):
             continue
         if not any(_may_meet(rule.source, p.cidr) and _may_meet(rule.destination, p.cidr) for p in pools):
             continue
@@ -104,6 +105,15 @@ def _diverting(rules: Sequence[Rule], routes: Sequence[Route], pools: Sequence[P
             yield "policy rule", rule
         elif wide:
             yield f"policy rule to table {rule.table}, whose {wide[0].text} covers an IPIP pool", rule
+
+
+def _met_by_pods(condition: str) -> bool:
+    """Whether packets between pods fulfil a condition: protocol, ports and TOS are theirs, as are some devices.
+
+    A mark is somebody's decision on single packets, and what a rule suppresses or negates may leave pods alone.
+    """
+    key, _, value = condition.partition(" ")
+    return key in _OF_PACKETS or (key == "iif" and value not in ("", "lo"))
 
 
 def _may_meet(selector: IPv4Network | None, pool: IPv4Network) -> bool:

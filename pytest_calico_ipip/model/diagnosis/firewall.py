@@ -33,7 +33,7 @@ def host_set(signs: Signs) -> Iterator[Found]:
     for node in signs.nodes:
         own = signs.of("SEC-1", on=node)
         lacking = [s for s in own if not s.observed.startswith("with ")]
-        name = own[0].what.rpartition(" ")[2] if own else ""
+        name = own[0].last if own else ""
         show = on(node, "ipset", "list", name)
         if lacking:
             missing = [

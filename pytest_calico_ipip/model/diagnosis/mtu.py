@@ -31,7 +31,13 @@ def tunnel(signs: Signs) -> Iterator[Found]:
 def _tunnel(signs: Signs, nodes: tuple[str, ...], mtu: int, wanted: int, host: int | None) -> Found:
     own = [s for node in nodes for s in signs.of("MTU-1", on=node)]
     pods = [s for node in nodes for s in signs.of("MTU-2", on=node)]
-    large = [s for s, leg in signs.packets() for node in nodes if s.requirement in _SIZES and _stops(s, leg, node)]
+    large = [
+        s
+        for s, leg in signs.packets()
+        for node in nodes
+        # what a tunnel of a small MTU lets through has room on the way
+        if s.requirement in _SIZES and _stops(s, leg, node) and not (mtu < wanted and s.broken and s.broken.on_the_way)
+    ]
     facts, names = (*(s.fact() for s in own[:2]), *(s.fact() for s in large[:1])), ", ".join(nodes)
     look = (on(nodes[0], "ip", "-d", "link", "show"),)
     if mtu < wanted:

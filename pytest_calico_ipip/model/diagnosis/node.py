@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pytest_calico_ipip.model.absent import Absent
 from pytest_calico_ipip.model.diagnosis.cause import Found, on
 from pytest_calico_ipip.model.diagnosis.signs import Rule, Signs
+from pytest_calico_ipip.model.diagnosis.symptom import Symptom
 from pytest_calico_ipip.model.expected import TUNNEL_DEVICE
+from pytest_calico_ipip.model.points import Role
 
 
 def forwarding(signs: Signs) -> Iterator[Found]:
@@ -21,24 +23,38 @@ def forwarding(signs: Signs) -> Iterator[Found]:
         if whole == "0":
             switches = [s for s in signs.of("VETH-4", on=node) if s.what.endswith(".forwarding")]
             # a node that does not forward does not answer its pods' ARP requests either
-            inside = (*signs.of("POD-4", on=node), *signs.broken_at(node))
+            inside = (*signs.of("POD-4", on=node), *_not_forwarded(signs, node))
             yield Found(
                 "forwarding-off",
                 (node,),
                 f"{node} does not forward IPv4: packets die between its tunnel and its pods",
                 (*direct, *switches, *inside),
-                (f"net.ipv4.ip_forward = 0 ({file})", *(s.fact() for s in signs.broken_at(node)[:1])),
+                (f"net.ipv4.ip_forward = 0 ({file})", *(s.fact() for s in _not_forwarded(signs, node)[:1])),
                 (on(node, "sysctl", "-w", "net.ipv4.ip_forward=1"),),
             )
-        elif off and (direct or signs.broken_at(node)):
+        elif off and (direct or _not_forwarded(signs, node)):
+            device = off[0].removeprefix("net.ipv4.conf.").removesuffix(".forwarding")
             yield Found(
                 "device-forwarding-off",
                 (node,),
-                f"{node} forwards IPv4 in general, but not what arrives on {off[0].split('.')[3]}",
-                (*direct, *signs.broken_at(node)),
+                f"{node} forwards IPv4 in general, but not what arrives on {device}",
+                (*direct, *_not_forwarded(signs, node)),
                 tuple(f"{key} = 0 ({file})" for key in off),
                 (on(node, "sysctl", *off),),
             )
+
+
+def _not_forwarded(signs: Signs, node: str) -> tuple[Symptom, ...]:
+    """Packets that died where a node forwards, or that its pods never sent (their ARP requests are not answered).
+
+    Not what dies before the tunnel takes it out of its envelope, or after it was put into one: a node does that itself.
+    """
+
+    def by_forwarding(symptom: Symptom) -> bool:
+        after, at = symptom.broken.roles if symptom.broken is not None else (Role.POD, Role.POD)
+        return after is None or (Role.WORKLOAD in (after, at) and Role.POD not in (after, at))
+
+    return tuple(symptom for symptom in signs.broken_at(node) if by_forwarding(symptom))
 
 
 def main_table(signs: Signs) -> Iterator[Found]:

@@ -65,10 +65,10 @@ def proxy_arp(signs: Signs) -> Iterator[Found]:
         arp = [s for s in own if s.what.endswith(".proxy_arp")]
         off = [s for s in own if s.what.endswith(".forwarding")]
         said = "{node} does not answer the ARP requests of {pods} for 169.254.1.1: proxy_arp is off on {device}"
-        key = arp[0].what.split()[-1] if arp else ""
+        key = arp[0].last if arp else ""
         yield from _family(signs, node, "proxy-arp-off", arp, said, "POD-4", command=on(node, "sysctl", key))
         said = "{node} does not forward what {pods} send: forwarding is off on {device}"
-        key = off[0].what.split()[-1] if off else ""
+        key = off[0].last if off else ""
         for found in _family(
             signs, node, "workload-forwarding-off", off, said, "POD-4", command=on(node, "sysctl", key)
         ):

@@ -46,7 +46,7 @@ def _to_other_nodes(signs: Signs, node: str, ident: str, said: str, some: list[t
     packets = [
         s
         for s, leg in signs.packets()
-        if any(_sent(s, leg, node, each) or _refused(s, leg, node, each) for each in destinations)
+        if any(_sent(signs, s, leg, node, each) or _refused(s, leg, node, each) for each in destinations)
     ]
     blocks = ", ".join(f"{expected.destination} (of {expected.owner})" for _, expected in some)
     first = str(destinations[0])
@@ -97,13 +97,26 @@ def _kind(signs: Signs, expected: ExpectedRoute, found: list[Route]) -> tuple[st
     return "route-nowhere", f"sends packets for {block} to {hop.gateway or hop.device}, which is no node's address"
 
 
-def _sent(symptom: Symptom, leg: Leg, node: str, destination: IPv4Network) -> bool:
-    """Whether a packet for that block came as far as this node's routing, and something is wrong with it after."""
+def _sent(signs: Signs, symptom: Symptom, leg: Leg, node: str, destination: IPv4Network) -> bool:
+    """Whether a packet for that block came as far as this node's routing, and went wrong by what it decided."""
     if leg.source_node != node or leg.destination not in destination:
         return False
     broken = symptom.broken
-    before = broken is not None and broken.node == node and broken.at.point.role in (Role.POD, Role.WORKLOAD)
-    return not before
+    if broken is None:
+        return True
+    before = broken.node == node and broken.at.point.role in (Role.POD, Role.WORKLOAD)
+    arrived = symptom.lost and broken.within(leg.destination_node) and _well_sent(signs, leg)
+    return not before and not arrived
+
+
+def _well_sent(signs: Signs, leg: Leg) -> bool:
+    """Whether a packet left its node as it must: what happens to it in the other node is no matter of routes here."""
+    nic = next((s for s in leg.stops if s.point.role is Role.UNDERLAY and s.point.node == leg.source_node), None)
+    if nic is None or not nic.packets:
+        return False
+    there = {signs.address(leg.destination_node)} if leg.tunnelled else {leg.destination}
+    headers = 2 if leg.tunnelled else 1
+    return all(len(packet.headers) == headers and packet.outer.destination in there for packet in nic.packets)
 
 
 def _refused(symptom: Symptom, leg: Leg, node: str, destination: IPv4Network) -> bool:
@@ -145,7 +158,7 @@ def workloads(signs: Signs) -> Iterator[Found]:
             sentence = (
                 f"{node} has a route by a pod's interface to an address that is not this pod's: {symptom.observed}"
             )
-            look = on(node, "ip", "route", "show", "dev", symptom.what.split()[-1])
+            look = on(node, "ip", "route", "show", "dev", symptom.last)
             yield Found("workload-route-wrong", (node,), sentence, (symptom,), fact, (look,))
             continue
         missing = symptom.observed == "no route"
@@ -215,7 +228,7 @@ def unexplained(signs: Signs) -> Iterator[Found]:
         packets = [
             s
             for s, leg in signs.packets()
-            if (leg.source_node in nodes and _sent(s, leg, leg.source_node, destination))
+            if (leg.source_node in nodes and _sent(signs, s, leg, leg.source_node, destination))
             or any(_refused(s, leg, node, destination) for node in nodes)
         ]
         yield Found(
@@ -282,7 +295,7 @@ def decided(signs: Signs) -> Iterator[Found]:
         if own:
             where = {s.network.network_address for s in own if s.network is not None}
             packets = [s for s, leg in signs.packets() if leg.source_node == node and leg.destination in where]
-            first = own[0].what.split()[-1]
+            first = own[0].last
             yield Found(
                 "decision-differs",
                 (node,),

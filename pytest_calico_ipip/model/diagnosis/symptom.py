@@ -57,6 +57,11 @@ class Symptom:
         return self.difference.what if self.difference is not None else ""
 
     @property
+    def last(self) -> str:
+        """The last word of what was compared: a device, an address, a key; "" where there is none."""
+        return self.what.rpartition(" ")[2]
+
+    @property
     def observed(self) -> str:
         """What was found."""
         return self.difference.observed if self.difference is not None else ""

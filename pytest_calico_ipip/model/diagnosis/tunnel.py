@@ -62,7 +62,7 @@ def _through(symptom: Symptom, leg: Leg, node: str) -> bool:
 def attributes(signs: Signs) -> Iterator[Found]:
     """A tunnel that is bound to one address or peer, or has a TTL of its own."""
     for node in signs.nodes:
-        own = {s.what.rpartition(" ")[2]: s for s in signs.of("TUN-1", on=node)}
+        own = {s.last: s for s in signs.of("TUN-1", on=node)}
         link, file = signs.link(node, TUNNEL_DEVICE), f"nodes/{node}/ip-addr.json"
         if link is None:
             continue
