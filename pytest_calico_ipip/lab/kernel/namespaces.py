@@ -111,7 +111,7 @@ def _private_files(windows: Sequence[Window]) -> None:
                 syscalls.mount(f"/proc/self/fd/{descriptor}", path, None, syscalls.MS_BIND)
         os.close(descriptor)
     STATE.mkdir(mode=0o755)
-    TEMPORARY.mkdir()
+    TEMPORARY.mkdir(exist_ok=True)  # there where a window is below it
     TEMPORARY.chmod(0o1777)
 
 
