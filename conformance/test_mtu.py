@@ -3,7 +3,7 @@
 import pytest
 
 from pytest_calico_ipip.fixtures import Judged
-from pytest_calico_ipip.model.checks import mtu, wire_mtu
+from pytest_calico_ipip.model.checks import mtu, wire_mtu, wire_tcp
 
 
 @pytest.mark.requirement("MTU-1")
@@ -34,3 +34,9 @@ def test_full_size_echo(judged: Judged, pair: tuple[str, str]) -> None:
 def test_one_byte_more(judged: Judged, pair: tuple[str, str]) -> None:
     """One byte more is refused at the sender with the MTU named, and not lost on the way."""
     assert judged(wire_mtu.one_more, *pair)
+
+
+@pytest.mark.requirement("MTU-6")
+def test_tcp_transfer(judged: Judged, pair: tuple[str, str]) -> None:
+    """A TCP transfer of a megabyte completes, and both ends announce the pod's MTU less 40 as their MSS."""
+    assert judged(wire_tcp.transferred, *pair)

@@ -3,7 +3,7 @@
 import pytest
 
 from pytest_calico_ipip.fixtures import Judged
-from pytest_calico_ipip.model.checks import wire_local, wire_path
+from pytest_calico_ipip.model.checks import wire_bare, wire_local, wire_path, wire_tcp
 
 
 @pytest.mark.requirement("PATH-1")
@@ -46,3 +46,21 @@ def test_same_node(judged: Judged, node: str) -> None:
 def test_from_node(judged: Judged, pair: tuple[str, str]) -> None:
     """A node reaches a remote pod as its pods do, from its tunnel address where the tunnel is used."""
     assert judged(wire_path.from_node, *pair)
+
+
+@pytest.mark.requirement("PATH-8")
+def test_tcp_encapsulated(judged: Judged, pair: tuple[str, str]) -> None:
+    """TCP from pod to pod is encapsulated as every other packet, segment by segment."""
+    assert judged(wire_tcp.encapsulated, *pair)
+
+
+@pytest.mark.requirement("PATH-9")
+def test_never_bare(judged: Judged, node: str) -> None:
+    """In Always mode no packet between two addresses of IPIP pools is bare at the underlay NIC."""
+    assert judged(wire_bare.never_bare, node)
+
+
+@pytest.mark.requirement("PATH-10")
+def test_bare_by_subnet(judged: Judged, pair: tuple[str, str]) -> None:
+    """In CrossSubnet mode packets are bare inside one subnet and encapsulated across subnets."""
+    assert judged(wire_bare.by_subnet, *pair)

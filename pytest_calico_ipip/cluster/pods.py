@@ -25,6 +25,22 @@ EXPIRES = "pytest-calico-ipip/expires"
 CONTAINER = "sleep-curl"
 # a shell as process 1 ignores SIGTERM unless it traps it; `wait` is what a trap can interrupt
 SLEEP = "trap 'exit 0' TERM INT; sleep 100000 & wait $!"
+# The pair's pod also answers each connection with SERVED bytes of HTTP. Every netcat knows `-l -p` and serves one
+# connection: between two of them the port is closed for a moment, and a silent client holds it; so there are two.
+PORTS = (8080, 8081)
+SERVED = 1 << 20
+SERVE = rf"""serve() {{
+  while :; do
+    {{
+      printf 'HTTP/1.0 200 OK\r\nContent-Length: {SERVED}\r\nConnection: close\r\n\r\n'
+      exec head -c {SERVED} /dev/zero
+    }} 2>/dev/null | nc -l -p "$1" >/dev/null 2>&1 || sleep 0.1 2>/dev/null || sleep 1
+  done
+}}
+if command -v nc >/dev/null && command -v head >/dev/null; then
+  {" ".join(f"serve {port} &" for port in PORTS)}
+fi
+{SLEEP}"""
 # these never heal by waiting; ImagePullBackOff may
 HOPELESS = {"InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError", "CreateContainerError"}
 TIME = "%Y-%m-%dT%H:%M:%SZ"
@@ -127,18 +143,18 @@ class PodsUnderTest:
         for number, node in enumerate(self.nodes, 1):
             pair = (f"{prefix}-{number}", f"{prefix}-{number}-second")
             self.names[node] = pair
-            for name in pair:
+            for name, command in zip(pair, (SERVE, SLEEP), strict=True):
                 if self.settings.namespace:
                     self._created.append(f"{path}/{name}")
                 try:
-                    self._create_pod(path, {**metadata, "name": name, "namespace": self.namespace}, node)
+                    self._create_pod(path, {**metadata, "name": name, "namespace": self.namespace}, node, command)
                 except ApiRefusal as refusal:
                     if refusal.status in (401, 403):
                         raise
                     self.problems.append(f"{name} on {node} could not be created: {refusal.problem}")
 
-    def _create_pod(self, path: str, metadata: Mapping[str, Any], node: str) -> None:
-        body = manifest(metadata, node, self.settings)
+    def _create_pod(self, path: str, metadata: Mapping[str, Any], node: str, command: str) -> None:
+        body = manifest(metadata, node, self.settings, command)
         # the controller that makes a new namespace's `default` service account may be a moment behind
         deadline = time.monotonic() + 10
         while True:
@@ -177,8 +193,8 @@ class PodsUnderTest:
         return f"{self.namespace}/{name} on {node} is not Ready: {said}{kubelet}"
 
 
-def manifest(metadata: Mapping[str, Any], node: str, settings: Settings) -> dict[str, Any]:
-    """A pod that sleeps, fit for the `restricted` Pod Security level, and may send echoes as an ordinary user."""
+def manifest(metadata: Mapping[str, Any], node: str, settings: Settings, command: str = SLEEP) -> dict[str, Any]:
+    """A pod for one command, fit for the `restricted` Pod Security level; may send echoes as an ordinary user."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -190,7 +206,7 @@ def manifest(metadata: Mapping[str, Any], node: str, settings: Settings) -> dict
                     "name": CONTAINER,
                     "image": settings.pod_image,
                     "imagePullPolicy": "IfNotPresent",
-                    "command": ["/bin/sh", "-c", SLEEP],
+                    "command": ["/bin/sh", "-c", command],
                     "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
                 }
             ],

@@ -13,7 +13,8 @@ from pytest_calico_ipip.model.bird import Bird, BirdProtocol, BirdRoute
 PROTOCOLS, ROUTES = "birdcl-protocols.txt", "birdcl-routes.txt"
 MAX_LINES = 2_000_000
 _GREETING = re.compile(r"BIRD \S+ ready\.")
-_NO_SOCKET = ("control socket", "bird.ctl")  # birdcl where nobody listens
+# birdcl where nobody listens; and the observer where there is nobody to ask
+_NO_SOCKET = ("control socket", "bird.ctl", "no calico-node pod runs on this node")
 # "10.233.109.0/24    via 10.7.120.12 on ens192 [Mesh_10_7_120_12 17:48:50] * (100/0) [i]"; BIRD 2 puts the way into
 # the next line; a further route to the same destination leaves it out
 _ROUTE = re.compile(

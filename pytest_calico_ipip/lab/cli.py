@@ -193,9 +193,9 @@ def _spec(options: argparse.Namespace) -> LabSpec:
     if spec.borrower and (spec.borrower not in names or spec.nodes < 2):
         raise LabUsageError(f"--borrow {spec.borrower} cannot be.", f"It needs two nodes, of: {', '.join(names)}")
     if spec.faults:
-        from .faults import chosen
+        from .faults import prepared
 
-        chosen(spec)
+        return prepared(spec)
     return spec
 
 

@@ -16,7 +16,8 @@ class Profile:
     metric: int = 0  # of routes to local pods, and of those that BIRD learns from its peers
     bgp_configuration: bool = False  # a default BGPConfiguration exists, with nothing in it
     creation_timestamp: bool = True  # Calico's client stores an unset creationTimestamp, too
-    ipam_defaults: bool = False  # the IPAMConfig names the default for KubeVirt's addresses
+    ipam_defaults: bool = False  # start-up writes the IPAMConfig, with a default for KubeVirt's addresses
+    affinity_claim_time: bool = False  # a block says since when its node has it
 
 
 PROFILES: Mapping[str, Profile] = {
@@ -32,6 +33,7 @@ PROFILES: Mapping[str, Profile] = {
             bgp_configuration=True,
             creation_timestamp=False,
             ipam_defaults=True,
+            affinity_claim_time=True,
         ),
     )
 }

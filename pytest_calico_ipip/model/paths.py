@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from ipaddress import IPv4Address
@@ -13,8 +13,9 @@ from pytest_calico_ipip.model.datastore import Datastore, Pod
 from pytest_calico_ipip.model.expected import NodeExpectation
 from pytest_calico_ipip.model.nodestate import NodeState
 from pytest_calico_ipip.model.points import Point, Points
+from pytest_calico_ipip.model.segments import Segments, segments
 from pytest_calico_ipip.model.sightings import Sightings
-from pytest_calico_ipip.model.travels import Travel, travels
+from pytest_calico_ipip.model.travels import Travel, pods_by_address, travels
 from pytest_calico_ipip.model.wire import Capture, Packet, Probe
 
 
@@ -122,11 +123,14 @@ class Flight:
 
 @dataclass(frozen=True)
 class Paths:
-    """Every echo of a capture round. `derived`: found in the packets, as probes.json is not in the evidence."""
+    """A capture round, sorted. `derived`: echoes were found in the packets, as probes.json is not in the evidence."""
 
     flights: tuple[Flight, ...]
     derived: bool
     notes: tuple[str, ...] = ()  # probes that could not be followed, each with why
+    segments: Segments = field(default_factory=dict)  # of TCP, by the nodes of source and destination
+    nics: Mapping[str, Point] = field(default_factory=dict)  # of each node of the datastore: its underlay NIC
+    tunnels: Mapping[str, Point] = field(default_factory=dict)  # and its tunl0
 
     def between(self, source: str, destination: str, kinds: Sequence[str]) -> tuple[Flight, ...]:
         """The echoes of these kinds from one node to another (or to itself)."""
@@ -157,7 +161,14 @@ def follow(
     sightings = Sightings(capture)
     found, notes = travels(datastore, expected, capture, pods, nodes, sightings)
     flights = tuple(_flight(travel, expected, points, sightings) for travel in found)
-    return Paths(flights, capture.probes is None, tuple(notes))
+    return Paths(
+        flights,
+        capture.probes is None,
+        tuple(notes),
+        segments(capture, pods_by_address(datastore, pods)),
+        {node: points.underlay(node) for node in datastore.nodes},
+        {node: points.tunnel(node) for node in datastore.nodes},
+    )
 
 
 def _flight(travel: Travel, expected: Mapping[str, NodeExpectation], points: Points, sightings: Sightings) -> Flight:

@@ -41,7 +41,7 @@ def travels(
     sightings: Sightings,
 ) -> tuple[list[Travel], list[str]]:
     """Every echo that was sent, and a note for each probe that cannot be followed."""
-    by_address = _pods_by_address(datastore, pods)
+    by_address = pods_by_address(datastore, pods)
     if capture.probes is None:
         return list(_derived(datastore, capture, nodes, sightings, by_address)), []
     numbers = EchoIds(capture, capture.probes, sightings, by_address).numbers()
@@ -85,7 +85,7 @@ def node_source(
     return own
 
 
-def _pods_by_address(datastore: Datastore, pods: Sequence[Pod]) -> dict[IPv4Address, Pod]:
+def pods_by_address(datastore: Datastore, pods: Sequence[Pod]) -> dict[IPv4Address, Pod]:
     """Pods by address; those under test before all others."""
     found: dict[IPv4Address, Pod] = {}
     for pod in (*pods, *datastore.pods):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import IPv4Address
 
 
@@ -30,7 +31,7 @@ class Probe:
     """One packet that we sent (or one command that sent some), as packets/probes.json has it."""
 
     id: str
-    kind: str  # echo, echo-full, echo-over, echo-same-node, echo-from-node, echo-inside, curl-inside …
+    kind: str  # echo, echo-full, echo-over, echo-same-node, echo-from-node, echo-inside, tcp-transfer, tcp-server
     source: IPv4Address  # the sender's address as it is expected in the packet
     destination: IPv4Address
     node: str  # where the command ran
@@ -40,7 +41,7 @@ class Probe:
     stderr: str = ""
     icmp_id: int | None = None  # None: ping chose it itself, and it is found in the packets
     seqs: tuple[int, ...] = ()
-    size: int | None = None  # bytes of ICMP data
+    size: int | None = None  # bytes of ICMP data, or that a TCP transfer must bring
 
 
 @dataclass(frozen=True)
@@ -120,3 +121,14 @@ class Capture:
     packets: tuple[Packet, ...]  # in time order
     probes: tuple[Probe, ...] | None = None
     notes: tuple[str, ...] = ()  # packets that the decoder could not use, each with why
+
+    def at(self, tap: int | None) -> tuple[Packet, ...]:
+        """The packets of one tap (an index into `taps`), in time order; none for None."""
+        return tuple(self._by_tap.get(tap, ())) if tap is not None else ()
+
+    @cached_property
+    def _by_tap(self) -> dict[int, list[Packet]]:
+        found: dict[int, list[Packet]] = {}
+        for packet in self.packets:
+            found.setdefault(packet.tap, []).append(packet)
+        return found

@@ -11,12 +11,13 @@ from ipaddress import IPv4Address
 
 from pytest_calico_ipip.cluster.exec import Executed
 from pytest_calico_ipip.cluster.facts import NodeFacts, PodFacts
+from pytest_calico_ipip.cluster.pods import PORTS, SERVED
 from pytest_calico_ipip.evidence import Evidence
 from pytest_calico_ipip.model.wire import Tap
 from pytest_calico_ipip.nodes.connection import Connection
 from pytest_calico_ipip.nodes.reading import Reading, add, after, eth0_mtu, underlay_nic
 from pytest_calico_ipip.nodes.script import after_script
-from pytest_calico_ipip.packets import filters, probes, taps
+from pytest_calico_ipip.packets import filters, inside, probes, taps
 from pytest_calico_ipip.packets.probes import Sender, Sent, Station
 from pytest_calico_ipip.packets.taps import NodeCapture, Plan
 from pytest_calico_ipip.remote import Unpacked
@@ -24,7 +25,7 @@ from pytest_calico_ipip.settings import Settings
 
 TUNNEL = "tunl0"
 NOT_SENT = "not sent: no connection to the node, or the network namespace of the pod was not found"
-Inside = Callable[[PodFacts, Sequence[str]], Executed]
+Inside = Callable[[PodFacts, Sequence[str], float], Executed]  # a pod, a command, the seconds that it may take
 
 
 class CaptureRound:
@@ -47,18 +48,18 @@ class CaptureRound:
         self._connections = connections
         stations = [self._station(node) for node in readings]
         self._probes = probes.plan(stations, secrets.randbelow(65535) + 1)
-        self._inside = self._inside_probes(stations)
+        self._inside = [(self._pods[at.node][0], some) for at, some in inside.plan(stations, PORTS, SERVED)]
         self._sent: dict[str, list[Sent]] = {}
         self._told: list[Sent] = []
         self._plans = {node: self._taps(node) for node in readings}
         # far above what our probes make, far below what could trouble a node
-        self._limit = 1000 + 20 * len(self._probes)
+        self._limit = 1000 + 20 * self.count
         self._captures: dict[str, NodeCapture] = {}
 
     @property
     def count(self) -> int:
         """How many probes are sent."""
-        return len(self._probes) + sum(len(some) for _, some in self._inside)
+        return len(self._probes) + sum(len(some.probes) for _, some in self._inside)
 
     def open(self) -> None:
         """Open every tap of every node; returns when each listens or has failed."""
@@ -67,10 +68,10 @@ class CaptureRound:
                 self._captures[node] = NodeCapture(self._connections[node], plans)
         self._everywhere(lambda node: self._captures[node].start(self._limit))
 
-    def send(self, inside: Inside) -> None:
+    def send(self, execute: Inside) -> None:
         """Send every probe: each node its own through its shell, and the pods theirs through the API."""
         with ThreadPoolExecutor(max(1, len(self._inside))) as threads:
-            told = [threads.submit(self._send_inside, pod, some, inside) for pod, some in self._inside]
+            told = [threads.submit(self._send_inside, pod, some, execute) for pod, some in self._inside]
             self._everywhere(self._send_from)
             self._told = [probe for future in told for probe in future.result()]
 
@@ -118,9 +119,9 @@ class CaptureRound:
         senders = []
         for pod in self._pods[node]:
             place = reading.places.get(f"{pod.namespace}/{pod.name}")
-            inside = reading.files.get(f"netns/{place.netns}/ip-addr.json", b"") if place else b""
+            addresses = reading.files.get(f"netns/{place.netns}/ip-addr.json", b"") if place else b""
             senders.append(
-                Sender(f"{pod.namespace}/{pod.name}", pod.ip, place.netns if place else None, eth0_mtu(inside))
+                Sender(f"{pod.namespace}/{pod.name}", pod.ip, place.netns if place else None, eth0_mtu(addresses))
             )
         decisions = _devices(reading.files.get("ip-route-get.json", b"[]"))
         own: dict[IPv4Address, IPv4Address] = {}
@@ -131,21 +132,9 @@ class CaptureRound:
                     own[pod.ip] = address
         return Station(node, senders, own)
 
-    def _inside_probes(self, stations: Sequence[Station]) -> list[tuple[PodFacts, list[Sent]]]:
-        """Each node's pod talks to the next node's, round in a ring: from inside, one echo and one connection."""
-        found = []
-        with_pods = [station for station in stations if station.pods]
-        for number, station in enumerate(with_pods):
-            other = with_pods[(number + 1) % len(with_pods)]
-            target = other.pods[0].ip if other is not station else station.pods[-1].ip
-            if target != station.pods[0].ip:
-                some = [probes.inside(kind, station.pods[0], station.node, target) for kind in probes.INSIDE]
-                found.append((self._pods[station.node][0], some))
-        return found
-
-    def _send_inside(self, pod: PodFacts, some: Sequence[Sent], inside: Inside) -> list[Sent]:
-        done = inside(pod, probes.inside_script(some))
-        return probes.inside_told(some, done.status, done.stdout, done.stderr, f"{pod.namespace}/{pod.name}")
+    def _send_inside(self, pod: PodFacts, some: inside.Plan, execute: Inside) -> list[Sent]:
+        done = execute(pod, inside.script(some), some.seconds)
+        return inside.told(some, done.status, done.stdout, done.stderr, f"{pod.namespace}/{pod.name}")
 
     def _sendable(self, probe: Sent) -> bool:
         """A pod whose namespace was not found sends nothing; its probes are listed without an exit status."""

@@ -23,6 +23,7 @@ from pytest_calico_ipip.nodes.connection import Connections
 from pytest_calico_ipip.nodes.reading import Line, Reading, add, read_node, refused
 from pytest_calico_ipip.nodes.script import PodPlace
 from pytest_calico_ipip.observation.round import CaptureRound
+from pytest_calico_ipip.remote import Answer, Remote
 from pytest_calico_ipip.settings import Settings
 
 BIRD = {
@@ -30,6 +31,7 @@ BIRD = {
     "birdcl-routes.txt": ["birdcl", "-s", "/var/run/calico/bird.ctl", "show", "route", "all"],
 }
 BIRD_MARK = "=== next ==="
+NO_POD = "no calico-node pod runs on this node, and the node itself has no birdcl that answers"
 EXEC_SECONDS = 20.0
 
 
@@ -92,7 +94,11 @@ class Sitting:
         self._tell("Opening the taps")
         capture.open()
         self._tell(f"Sending {capture.count} probes")
-        capture.send(lambda pod, command: execute(api, pod.namespace, pod.name, CONTAINER, command, EXEC_SECONDS))
+        capture.send(
+            lambda pod, command, seconds: execute(
+                api, pod.namespace, pod.name, CONTAINER, command, EXEC_SECONDS + seconds
+            )
+        )
         self._tell("Closing the taps, reading the firewalls and the datastore again")
         with ThreadPoolExecutor(1) as threads:
             again = threads.submit(self._read_again, api)
@@ -128,7 +134,10 @@ class Sitting:
                     self.settings.settle,
                     self.settings.node_timeout,
                 )
-            birds = {node: threads.submit(_read_bird, api, calico.get(node)) for node in self.nodes}
+            birds = {
+                node: threads.submit(_read_bird, api, calico.get(node), connections.open.get(node))
+                for node in self.nodes
+            }
             try:
                 readings = {node: future.result() for node, future in waiting.items()}
                 for node, future in birds.items():
@@ -189,14 +198,19 @@ def warm_up(node: str, tested: dict[str, list[PodFacts]]) -> list[list[IPv4Addre
     return [[*others, *(pod.ip for pod in own[1:])], *([] for _ in own[1:])] if own else []
 
 
-def _read_bird(api: Api, pod: CalicoPod | None) -> tuple[dict[str, bytes], Sequence[Line]]:
-    """Both answers of BIRD by one exec; where the image has no shell, by one each."""
-    if pod is None:
-        return {}, [
-            Line(file, 1, " ".join(words), "no calico-node pod runs on this node") for file, words in BIRD.items()
-        ]
+def _read_bird(api: Api, pod: CalicoPod | None, remote: Remote | None) -> tuple[dict[str, bytes], Sequence[Line]]:
+    """Both answers of BIRD by one exec; where the image has no shell, by one each. Without a pod the node is asked."""
     files: dict[str, bytes] = {}
     lines: list[Line] = []
+    if pod is None:
+        for file, words in BIRD.items():
+            typed = " ".join(words)
+            answer = remote.run(remote.wrap(typed, EXEC_SECONDS), EXEC_SECONDS) if remote else Answer(255)
+            if answer.status == 0:
+                files[file] = answer.stdout
+            stderr = answer.words() if answer.status == 0 else f"{NO_POD} ({answer.words() or answer.status})"
+            lines.append(Line(file, answer.status, typed, stderr))
+        return files, lines
     script = f"; echo '{BIRD_MARK}'; ".join(" ".join(words) for words in BIRD.values())
     both = execute(api, pod.namespace, pod.name, pod.container, ["/bin/sh", "-c", script], EXEC_SECONDS)
     parts = both.stdout.split(f"{BIRD_MARK}\n".encode())

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from typing import Any
 
-from pytest_calico_ipip.remote import Remote, Unpacked, one_line
+from pytest_calico_ipip.remote import Remote, Unpacked
 
 WAIT_SECONDS = 2  # for a reply; round trips inside a cluster take milliseconds
 MOST_AT_ONCE = 16  # pings of one namespace that run side by side
@@ -67,7 +67,7 @@ class Sent:
             "stdout": self.stdout,
             "stderr": self.stderr,
             "icmp_id": self.icmp_id,
-            "seqs": [1],
+            "seqs": [1] if self.kind.startswith("echo") else [],
             "size": self.size,
             "df": self.df,
         }
@@ -180,54 +180,3 @@ def collect(probes: Sequence[Sent], unpacked: Unpacked) -> list[Sent]:
             stderr += unpacked.problem or "it was not sent, or did not come to its end"
         result.append(replace(probe, exit=status, stdout=stdout, stderr=stderr))
     return result
-
-
-INSIDE = ("echo-inside", "curl-inside")
-INSIDE_MARK = "=== next ==="
-
-
-def inside_script(probes: Sequence[Sent]) -> list[str]:
-    """One command for all that a pod sends itself; a mark and the exit status follow each of them, on both streams."""
-    lines = []
-    for probe in probes:
-        lines.append(shlex.join(inside_command(probe)))
-        lines.append(f"s=$?; echo; echo '{INSIDE_MARK}' $s; echo >&2; echo '{INSIDE_MARK}' >&2")
-    return ["/bin/sh", "-c", "\n".join(lines)]
-
-
-def inside_told(probes: Sequence[Sent], status: int | None, stdout: bytes, stderr: bytes, pod: str) -> list[Sent]:
-    """The probes with what each command said; the command as a person types it from outside."""
-    namespace, _, name = pod.partition("/")
-    said = stdout.decode("utf-8", "replace").split(f"\n{INSIDE_MARK}")
-    complained = stderr.decode("utf-8", "replace").split(f"\n{INSIDE_MARK}\n")
-    result = []
-    for number, probe in enumerate(probes):
-        typed = f"kubectl exec -n {namespace} {name} -- {shlex.join(inside_command(probe))}"
-        ended = said[number + 1].split("\n", 1)[0].strip() if number + 1 < len(said) else ""
-        text = said[number].partition("\n")[2] if number and number < len(said) else said[0] if not number else ""
-        words = complained[number] if number < len(complained) else ""
-        if not ended.isdigit():
-            words = one_line(f"{words} the command in the pod did not come to its end (status {status})")
-        result.append(
-            replace(
-                probe,
-                command=typed,
-                exit=int(ended) if ended.isdigit() else None,
-                stdout=text[:4000],
-                stderr=words[:4000],
-            )
-        )
-    return result
-
-
-def inside(kind: str, source: Sender, node: str, destination: IPv4Address) -> Sent:
-    """The probe that a pod sends itself, through the API's exec: "echo-inside" or "curl-inside"."""
-    return Sent(f"{node} {kind}", kind, source.ip, destination, node)
-
-
-def inside_command(probe: Sent) -> list[str]:
-    """Its command. Nothing listens on the port: a refusal that came from there is a TCP exchange too."""
-    if probe.kind == "curl-inside":
-        address = f"http://{probe.destination}:80/"
-        return ["curl", "-sS", "-o", "/dev/null", "--connect-timeout", str(WAIT_SECONDS), "-m", "4", address]
-    return ["ping", "-c", "1", "-W", str(WAIT_SECONDS), str(probe.destination)]

@@ -65,7 +65,8 @@ class Plan:
 
     def command(self, count: int) -> str:
         """The tcpdump command as a person would type it, but for where its output goes."""
-        words = ["tcpdump", "-i", self.tap.interface, "-n", "-U", "--immediate-mode", "-B", str(BUFFER_KIB)]
+        # -p: the interface stays as it is, and what it would not take in is not for us
+        words = ["tcpdump", "-p", "-i", self.tap.interface, "-n", "-U", "--immediate-mode", "-B", str(BUFFER_KIB)]
         words += ["-s", str(SNAP_LENGTH), "-c", str(count), "-w", "-", self.filter]
         line = " ".join(map(shlex.quote, words))
         netns = self.tap.netns

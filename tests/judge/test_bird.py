@@ -123,6 +123,13 @@ def test_nobody_to_ask(tmp_path: Path) -> None:
     assert read(tmp_path) == said
 
 
+def test_nobody_to_ask(tmp_path: Path) -> None:
+    """Where neither a calico-node pod nor the node can be asked, no BIRD is known to run."""
+    words = "no calico-node pod runs on this node, and the node itself has no birdcl that answers (birdcl: not found)"
+    (tmp_path / "commands.tsv").write_text(f"birdcl-protocols.txt\t127\tbirdcl show protocols\t{words}\n")
+    assert read(tmp_path) == Bird(running=False, said=words)
+
+
 def test_what_is_no_answer(tmp_path: Path) -> None:
     """An exec that failed for another reason, and an answer that is none, are errors; nothing at all is not."""
     assert read(tmp_path) == Absent("nodes/a/birdcl-protocols.txt", failed=False)

@@ -46,7 +46,7 @@ def test_window_for_the_current_directory(tmp_path: Path) -> None:
 
 
 def test_named_by_the_command(tmp_path: Path) -> None:
-    """What the command names is open to the lab, as `--option=/path` too; programs, /proc and the lab's /run are not."""
+    """What the command names is open to the lab, as `--option=/path` too; programs, /proc and its own /run are not."""
     report = tmp_path / "later" / "report.xml"
     for argument in (str(report), f"--junitxml={report}"):
         assert Window(str(tmp_path), str(tmp_path.resolve()), writable=True) in paths.windows("/", [], "", [argument])

@@ -26,6 +26,7 @@ class Verdict:
     status: int
     output: str
     outcomes: dict[str, Subjects]  # "failed", "error", "warning", "holds", "not in this evidence" … → subjects
+    causes: tuple[str, ...]  # the ids of the causes that were named, sorted
 
     def of(self, outcome: str) -> Subjects:
         """The subjects of every requirement that ended so."""
@@ -63,7 +64,12 @@ def _suite(report: Path, before: Sequence[str], arguments: Sequence[str]) -> Ver
     output = done.stdout + done.stderr
     if not report.exists():
         raise AssertionError(f"no JUnit report from a run that ended with {done.returncode}:\n{output[-4000:]}")
-    return Verdict(done.returncode, output, _outcomes(report))
+    return Verdict(done.returncode, output, _outcomes(report), _causes(report))
+
+
+def _causes(report: Path) -> tuple[str, ...]:
+    properties = ElementTree.parse(report).getroot().iterfind("testsuite/properties/property")
+    return tuple(sorted(item.get("value", "").partition(": ")[0] for item in properties if item.get("name") == "cause"))
 
 
 def _outcomes(report: Path) -> dict[str, Subjects]:

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from pytest_calico_ipip.lab.api.store import ApiError, Store
-from pytest_calico_ipip.lab.calico.objects import Object, block_affinity, cidr_name, stored, unborn
+from pytest_calico_ipip.lab.calico.objects import Object, block_affinity, cidr_name, stored, timestamp, unborn
 from pytest_calico_ipip.lab.spec import LabSpec, NodeSpec
 
 AFFINITIES = "blockaffinities.crd.projectcalico.org"
@@ -91,10 +91,12 @@ class Ipam:
     def claim(self, node: NodeSpec) -> IPv4Address:
         """Give a node its blocks and, as the first one's first address, its tunnel address."""
         address = None
+        profile = self._spec.generation
         for cidr in node.blocks:
-            profile = self._spec.generation
             self._store.create(AFFINITIES, block_affinity(node.name, cidr, profile))
             block = new_block(node.name, cidr)
+            if profile.affinity_claim_time:
+                block["affinityClaimTime"] = timestamp()
             if address is None:
                 handle = tunnel_handle(node.name)
                 address = take(block, handle, {"node": node.name, "type": "ipipTunnelAddress"})
@@ -132,8 +134,8 @@ class Ipam:
         return None if borrowed else block
 
     def _emptiest(self, node: NodeSpec) -> Object:
-        """The own block with the fewest addresses taken; the last one of equals, which has no tunnel address."""
-        blocks = [self._block(cidr) for cidr in reversed(node.blocks)]
+        """The own block with the fewest addresses taken."""
+        blocks = [self._block(cidr) for cidr in node.blocks]
         return min(blocks, key=lambda block: len(block["spec"]["attributes"]))
 
     def release(self, container_id: str) -> None:

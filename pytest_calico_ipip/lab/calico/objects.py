@@ -143,7 +143,8 @@ def ipam_config(profile: Profile) -> Object:
     spec: Object = {"strictAffinity": False, "autoAllocateBlocks": True}
     if profile.ipam_defaults:
         spec["kubeVirtVMAddressPersistence"] = "Enabled"
-    return stored("IPAMConfig", "default", spec, own=unborn(profile))
+    own = {"creationTimestamp": timestamp()} if profile.ipam_defaults else unborn(profile)
+    return stored("IPAMConfig", "default", spec, own=own)
 
 
 def bgp_configuration() -> Object:

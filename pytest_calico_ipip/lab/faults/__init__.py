@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import LabUsageError
@@ -13,7 +14,7 @@ from .fault import BirdEdit, Fault
 if TYPE_CHECKING:
     from ..topology.node import Node
 
-__all__ = ["CATALOGUE", "BirdEdit", "Fault", "chosen", "lost"]
+__all__ = ["CATALOGUE", "BirdEdit", "Fault", "chosen", "lost", "prepared"]
 
 CATALOGUE: Mapping[str, Fault] = {
     fault.name: fault for fault in (*tunnel.FAULTS, *routes.FAULTS, *firewall.FAULTS, *pods.FAULTS, *datastore.FAULTS)
@@ -39,6 +40,12 @@ def chosen(spec: LabSpec) -> tuple[Fault, ...]:
             )
         found.append(fault)
     return tuple(found)
+
+
+def prepared(spec: LabSpec) -> LabSpec:
+    """The spec with what its faults need to exist. Raises `LabUsageError` as `chosen` does."""
+    needed = {key: value for fault in chosen(spec) for key, value in fault.extra}
+    return replace(spec, extra={**needed, **spec.extra})
 
 
 async def lost(faults: Iterable[Fault], nodes: Mapping[str, Node]) -> list[str]:

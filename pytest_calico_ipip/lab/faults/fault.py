@@ -49,4 +49,5 @@ class Fault:
     at_pod: tuple[Hook, ...] = ()
     objects: Callable[[Store], Awaitable[None]] | None = None
     verify: tuple[Hook, ...] = ()
+    extra: tuple[tuple[str, str], ...] = ()  # what the lab must have for it (LabSpec.extra)
     nodes: int = 2  # how many nodes a lab needs for it

@@ -16,7 +16,32 @@ _PAIR, _PAIR_THERE = _rule("INPUT", f"-p 4 -s {FIRST.address.ip}")
 _REPLIES, _REPLIES_THERE = _rule("OUTPUT", f"-p 4 -d {FIRST.address.ip}")
 _LARGE, _LARGE_THERE = _rule("INPUT", "-p 4 -m length --length 1401:65535")
 
+_EXTRA = "cali40all-hosts-net 10.7.120.99"
+_MEMBER = f"cali40all-hosts-net {FIRST.address.ip}"
+_SNAT = f"-t nat -s {SECOND.block} -o tunl0"
+
 FAULTS = (
+    Fault(
+        name="host-set-extra",
+        breaks=f"{SECOND.name} takes IPIP packets from an address that is no node's",
+        fails=("SEC-1",),
+        at_start=on(SECOND, f"ipset add {_EXTRA}"),
+        verify=on(SECOND, f"ipset -q test {_EXTRA}"),
+    ),
+    Fault(
+        name="host-set-missing",
+        breaks=f"{SECOND.name} does not know {FIRST.name} as a node and drops its IPIP packets",
+        fails=("SEC-1", "SEC-2", "PATH-1"),
+        at_start=on(SECOND, f"ipset del {_MEMBER}"),
+        verify=on(SECOND, f"! ipset -q test {_MEMBER}"),
+    ),
+    Fault(
+        name="pods-masqueraded",
+        breaks=f"{SECOND.name} hides its pods behind its tunnel address",
+        fails=("PATH-1", "PATH-2", "PATH-3"),
+        at_start=on(SECOND, f"iptables -w -I POSTROUTING 1 {_SNAT} -j MASQUERADE"),
+        verify=on(SECOND, f"iptables -w -C POSTROUTING {_SNAT} -j MASQUERADE"),
+    ),
     Fault(
         name="ipip-dropped",
         breaks=f"{SECOND.name} drops every IPIP packet that reaches it",

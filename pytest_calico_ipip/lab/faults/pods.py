@@ -13,6 +13,23 @@ def _each(check: str) -> str:
 
 _IN_POD = 'ip -n "$NETNS"'
 _MAC = "02:00:00:00:00:ee"
+# the pod's own end gets another name and joins a bridge; a new eth0 is on the bridge's other side
+_BRIDGE = """set -e
+ip -n "$NETNS" -batch - <<END
+link set eth0 down
+link set eth0 name outer0
+address flush dev outer0
+link add br0 mtu 1480 type bridge forward_delay 0 mcast_snooping 0
+link add eth0 mtu 1480 type veth peer name inner0 mtu 1480
+link set outer0 master br0 up
+link set inner0 master br0 up
+link set br0 up
+link set eth0 up
+address add $POD_IP/32 dev eth0
+route add 169.254.1.1 dev eth0 scope link
+route add default via 169.254.1.1 dev eth0
+END
+"""
 
 FAULTS = (
     Fault(
@@ -33,6 +50,12 @@ FAULTS = (
             'ip route add "$POD_IP" dev "$other" scope link',
         ),
         verify=on(SECOND, "! ls /sys/class/net | grep -q ^cali"),
+    ),
+    Fault(
+        name="pod-behind-bridge",
+        breaks=f"in the pods of {SECOND.name} a bridge stands between eth0 and the workload interface",
+        fails=("VETH-2",),
+        at_pod=on(SECOND, _BRIDGE),
     ),
     Fault(
         name="workload-route-missing",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..spec import UNDERLAY_NIC
+from ..spec import UNDERLAY_NIC, NodeSpec
 from .fault import BirdEdit, Fault
 from .places import FIRST, SECOND, THIRD, on
 
@@ -22,6 +22,17 @@ def _tunnel_to(next_hop: str) -> str:
 
 _WITHOUT = BirdEdit(FIRST.name, _KERNEL_FILTER, f"{_KERNEL_FILTER}  if net = {_TO} then reject;\n", lost=(SECOND.name,))
 _HOP = f"nexthop via {SECOND.address.ip} dev tunl0 onlink"
+_BIRDCL = "birdcl -s /var/run/calico/bird.ctl"
+_SESSION = f"Mesh_{str(SECOND.address.ip).replace('.', '_')}"
+
+
+def _until_gone(node: NodeSpec) -> str:
+    """Wait until a node has no route to the second node's block any more."""
+    route = f'test -z "$(ip route show exact {_TO})"'
+    return (
+        f"for each in $(seq 100); do {route} && exit 0; sleep 0.1; done; echo {node.name} keeps its route >&2; exit 1"
+    )
+
 
 FAULTS = (
     Fault(
@@ -71,6 +82,27 @@ FAULTS = (
         bird=(_WITHOUT,),
         at_start=on(FIRST, f"ip route add {_TO} proto kernel via {SECOND.address.ip} dev tunl0 onlink"),
         verify=on(FIRST, f"ip route show exact {_TO} | grep -q ' proto kernel '"),
+    ),
+    Fault(
+        name="bgp-session-down",
+        breaks=f"{FIRST.name} has no BGP session with {SECOND.name}, and so neither has the other's routes",
+        fails=("BGP-1", "ROUTE-2", "ROUTE-5", "PATH-1", "PATH-3", "PATH-7"),
+        at_start=on(FIRST, f"{_BIRDCL} disable {_SESSION} && {_until_gone(FIRST)}"),
+        verify=on(FIRST, f"{_BIRDCL} show protocols {_SESSION} | grep -qw down"),
+    ),
+    Fault(
+        name="borrowed-route-missing",
+        breaks=f"{FIRST.name} has no route to the pod of {SECOND.name} whose address is from another block",
+        fails=("ROUTE-6", "ROUTE-5"),
+        bird=(
+            BirdEdit(
+                FIRST.name, _KERNEL_FILTER, f"{_KERNEL_FILTER}  if source = RTS_BGP && net.len = 32 then reject;\n"
+            ),
+        ),
+        extra=(("borrow", SECOND.name),),
+        # a /32 is printed without its length
+        verify=on(FIRST, 'test -z "$(ip route show dev tunl0 | grep -v /)"'),
+        nodes=3,
     ),
     Fault(
         name="blackhole-missing",

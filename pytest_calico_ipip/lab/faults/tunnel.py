@@ -73,13 +73,6 @@ FAULTS = (
         verify=on(SECOND, "ip -d -o link show tunl0 | grep -q ' ttl 32 '"),
     ),
     Fault(
-        name="node-address-twice",
-        breaks=f"the address of {SECOND.name} is on two of its interfaces",
-        fails=("NODE-1",),
-        at_start=on(SECOND, f"ip address add {SECOND.address.ip}/32 dev lo"),
-        verify=on(SECOND, f"ip -4 -o address show dev lo | grep -q ' {SECOND.address.ip}/32 '"),
-    ),
-    Fault(
         name="forwarding-off",
         breaks=f"{SECOND.name} does not forward IPv4",
         fails=("NODE-4", "VETH-4", "POD-4", "PATH-1", "PATH-6"),

@@ -9,7 +9,7 @@ from pytest_calico_ipip.model.absent import Absent
 from pytest_calico_ipip.model.checks.wire_scope import Verdict, icmp_errors, label, looks_for, shows, way
 from pytest_calico_ipip.model.judgement import Difference
 from pytest_calico_ipip.model.paths import Flight, Leg, Sight, Stop
-from pytest_calico_ipip.model.points import Role
+from pytest_calico_ipip.model.points import Point, Role
 from pytest_calico_ipip.model.wire import Header, Packet
 from pytest_calico_ipip.model.world import World
 
@@ -127,13 +127,14 @@ def encapsulated(world: World, verdict: Verdict, flight: Flight, leg: Leg) -> No
         if not stop.packets:
             _say_unwatched(verdict, leg, stop)
         for packet in stop.all:
-            _encapsulated(world, verdict, flight, leg, stop, packet, before)
+            outer_header(world, verdict, label(flight, leg), leg, stop.point, packet, _same_piece(before, packet))
 
 
-def _encapsulated(
-    world: World, verdict: Verdict, flight: Flight, leg: Leg, stop: Stop, packet: Packet, before: Stop | None
+def outer_header(
+    world: World, verdict: Verdict, name: str, leg: Leg, point: Point, packet: Packet, entered: Packet | None
 ) -> None:
-    reading, what = shows(world, packet), f"{label(flight, leg)}: {{}} at {stop.point}"
+    """One frame at an underlay NIC, which `name` tells in words; `entered` is the same frame where it came to tunl0."""
+    reading, what = shows(world, packet), f"{name}: {{}} at {point}"
 
     def compare(name: str, expected: object, observed: object, holds: bool | None = None) -> None:
         same = expected == observed if holds is None else holds
@@ -158,7 +159,7 @@ def _encapsulated(
         f"{outer.length}",
         outer.length == length,
     )
-    at_sender = stop.point.node == leg.source_node
+    at_sender = point.node == leg.source_node
     ttl = f"{inner.ttl} (the inner's)" if at_sender else f"at most {inner.ttl} (the inner's at the sender)"
     compare("outer TTL", ttl, f"{outer.ttl}", outer.ttl == inner.ttl if at_sender else 0 < outer.ttl <= inner.ttl)
     if inner.dont_fragment or _always_df(world, leg.source_node):
@@ -170,7 +171,6 @@ def _encapsulated(
         ecn = 2 if inner.ecn == 3 else inner.ecn  # congestion met before the tunnel is not told twice (RFC 6040)
         compare("outer ECN", f"{ecn} (copied from the inner's {inner.ecn})", f"{outer.ecn}", outer.ecn == ecn)
     compare("inner addresses", f"{leg.source} > {leg.destination}", f"{inner.source} > {inner.destination}")
-    entered = _same_piece(before, packet)
     if entered is not None:
         compare("inner header", _unchanging(entered.inner), _unchanging(inner))
 

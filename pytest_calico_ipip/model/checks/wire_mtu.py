@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import IPv4Address
 
 from pytest_calico_ipip.model.absent import Absent
 from pytest_calico_ipip.model.checks.wire_path import never_sent
@@ -33,7 +34,7 @@ def full_size(world: World, source: str, destination: str) -> Judgement:
         return verdict.judgement(reason)
     words = f"an echo with DF of exactly the pod's MTU from {source} to {destination}"
     found = flights(world, verdict, source, destination, ("echo-full",), words)
-    if found and _all_echoes_die(world, source, destination):
+    if found and all_echoes_die(world, source, destination):
         return verdict.judgement("nothing to judge: no echo of this pair is answered, whatever its size (see PATH-1)")
     for flight in found:
         if not never_sent(verdict, flight):
@@ -43,7 +44,7 @@ def full_size(world: World, source: str, destination: str) -> Judgement:
 
 def _full_size(world: World, verdict: Verdict, flight: Flight) -> None:
     request, reply = flight.request, flight.reply
-    mtu = _sender_mtu(world, flight)
+    mtu = sender_mtu(world, flight.request.source)
     sent = next((packet for stop in request.stops for packet in stop.packets), None)
     if sent is not None and mtu is not None and (sent.inner.length != mtu or not sent.inner.dont_fragment):
         df = "with" if sent.inner.dont_fragment else "without"
@@ -94,7 +95,7 @@ def _one_more(world: World, verdict: Verdict, flight: Flight) -> None:
         return
     said = f"{probe.stdout}\n{probe.stderr}"
     named = REFUSED.search(said)
-    mtu = _sender_mtu(world, flight)
+    mtu = sender_mtu(world, flight.request.source)
     if mtu is None:
         verdict.unseen(f"the MTU of eth0 of the pod {leg.source} on {leg.source_node}")
     what = f"{label(flight, leg)}, one byte more than the MTU, with DF"
@@ -106,7 +107,7 @@ def _one_more(world: World, verdict: Verdict, flight: Flight) -> None:
     )
     if named is not None and mtu is not None:
         # a full-size echo that was too large for the way has told the pod a smaller MTU for it: MTU-4's finding
-        allowed = {mtu, *_told_by_icmp(world, flight)}
+        allowed = {mtu, *told_by_icmp(world, flight.nodes)}
         verdict.compare(
             int(named[1]) in allowed, Difference(f"{what}: the MTU that ping was told", str(mtu), named[1], reading)
         )
@@ -122,11 +123,11 @@ def _one_more(world: World, verdict: Verdict, flight: Flight) -> None:
     )
 
 
-def _told_by_icmp(world: World, flight: Flight) -> set[int]:
+def told_by_icmp(world: World, nodes: tuple[str, str]) -> set[int]:
     """The MTUs that ICMP errors named for echoes of this pair."""
     if isinstance(world.paths, Absent):
         return set()
-    errors = [error for each in world.paths.between(*flight.nodes, FRAMES) for error in each.errors]
+    errors = [error for each in world.paths.between(*nodes, FRAMES) for error in each.errors]
     return {error.icmp.mtu for error in errors if error.icmp is not None and error.icmp.mtu is not None}
 
 
@@ -136,15 +137,15 @@ def _last(said: str) -> str:
     return "".join(c if c.isprintable() else "�" for c in lines[-1])[:200] if lines else "no output"
 
 
-def _sender_mtu(world: World, flight: Flight) -> int | None:
-    """The MTU of the sending pod's eth0, as its namespace says it."""
+def sender_mtu(world: World, address: IPv4Address) -> int | None:
+    """The MTU of a pod's eth0, as its namespace says it."""
     if isinstance(world.datastore, Absent):
         return None
-    sender = next((p for p in (*world.pods, *world.datastore.pods) if p.ip == flight.request.source), None)
+    sender = next((p for p in (*world.pods, *world.datastore.pods) if p.ip == address), None)
     return pod_mtu(world.nodes, sender) if sender is not None else None
 
 
-def _all_echoes_die(world: World, source: str, destination: str) -> bool:
+def all_echoes_die(world: World, source: str, destination: str) -> bool:
     """Whether echoes of ordinary size were sent between this pair, and each certainly got no reply."""
     if isinstance(world.paths, Absent):
         return False

@@ -13,6 +13,7 @@ from pytest_calico_ipip.model.checks.wire_scope import (
     flights,
     label,
     nothing_to_judge,
+    one_subnet,
     pair_verdict,
     shows,
     way,
@@ -60,7 +61,7 @@ def encapsulated(world: World, source: str, destination: str) -> Judgement:
     found = flights(world, verdict, source, destination, FRAMES, _echoes(source, destination))
     legs = [flight.request for flight in found]
     if legs and not any(leg.tunnelled for leg in legs):
-        return verdict.judgement(_one_subnet(source, destination))
+        return verdict.judgement(one_subnet(source, destination))
     for flight in found:
         wire_leg.encapsulated(world, verdict, flight, flight.request)
     return verdict.judgement(_nothing(legs, (Role.UNDERLAY,)))
@@ -183,7 +184,3 @@ def _nothing(legs: list[Leg], roles: tuple[Role, ...]) -> str:
 
 def _echoes(source: str, destination: str) -> str:
     return f"packets from a pod on {source} to a pod on {destination}"
-
-
-def _one_subnet(source: str, destination: str) -> str:
-    return f"CrossSubnet: {destination} is in the subnet of {source}, so nothing is encapsulated"

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pytest_calico_ipip.model.absent import Absent, Missing, present
 from pytest_calico_ipip.model.echo_ids import NOT_SEEN
 from pytest_calico_ipip.model.judgement import Difference, Judgement, Reading
-from pytest_calico_ipip.model.paths import Flight, Leg, Stop
+from pytest_calico_ipip.model.paths import Flight, Leg, Paths, Stop
 from pytest_calico_ipip.model.points import Point
-from pytest_calico_ipip.model.wire import Packet
+from pytest_calico_ipip.model.wire import Capture, Packet
 from pytest_calico_ipip.model.world import World
 
 # echoes whose loss is a finding of PATH-1; one of full size may die of its size alone, which MTU-4 judges
@@ -85,16 +85,23 @@ def wireguard(world: World, source: str, destination: str) -> str:
     return ""
 
 
+def wire(world: World, verdict: Verdict) -> tuple[Capture, Paths] | None:
+    """What the taps saw, unsorted and sorted; where it is not there, the verdict says why."""
+    try:
+        return present(world.capture), present(world.paths)
+    except Missing as missing:
+        (verdict.inconclusive if missing.absent.failed else verdict.missing)[missing.absent.reason] = None
+        return None
+
+
 def flights(
     world: World, verdict: Verdict, source: str, destination: str, kinds: Sequence[str], words: str
 ) -> tuple[Flight, ...]:
     """The echoes of these kinds; where there are none, the verdict says why. `words` names what was looked for."""
-    try:
-        capture = present(world.capture)
-        paths = present(world.paths)
-    except Missing as missing:
-        (verdict.inconclusive if missing.absent.failed else verdict.missing)[missing.absent.reason] = None
+    seen = wire(world, verdict)
+    if seen is None:
         return ()
+    capture, paths = seen
     found = paths.between(source, destination, kinds)
     if not found:
         from_pod = "echo-from-node" not in kinds
@@ -168,6 +175,11 @@ def icmp_errors(flight: Flight) -> str:
 def arrived(flight: Flight) -> bool:
     """Whether a reply is to be expected: the request was seen at its end, or a reply shows that it got there."""
     return not flight.request.lost or flight.reply.seen
+
+
+def one_subnet(source: str, destination: str) -> str:
+    """The reason where ROUTE-2 wants no tunnel between two nodes."""
+    return f"CrossSubnet: {destination} is in the subnet of {source}, so nothing is encapsulated"
 
 
 def nothing_to_judge(stops: Sequence[Stop]) -> str:
