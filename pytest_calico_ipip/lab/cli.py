@@ -216,6 +216,7 @@ def _explain(directory: RunDirectory, what: str, *logs: str) -> None:
         shown = ["".join(c if c.isprintable() else "?" for c in line) for line in lines[panic : panic + 10]]
         print(f"calico-ipip-lab: the end of {path.name}:", *shown, sep="\n  ", file=sys.stderr)
     if found:
+        (directory.path / "job.json").unlink(missing_ok=True)  # holds the user's environment, secrets and all
         directory.keep()
         print(f"calico-ipip-lab: the logs are in {directory.path}", file=sys.stderr)
 

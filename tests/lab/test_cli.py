@@ -106,6 +106,7 @@ def test_lab_failure(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     """A lab that fails ends with 125, its sentence, the end of the logs, and where they are kept."""
 
     def run(kind: str, job: Job, directory: RunDirectory) -> int:
+        job.write(directory.path / "job.json")
         (directory.path / "kernel.log").write_text("first\nKernel panic \x1b[31m\n")
         raise LabError("the guest kernel ended.", "Look at its log.")
 
@@ -118,6 +119,7 @@ def test_lab_failure(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     (kept,) = tmp_path.iterdir()
     assert str(kept) in err
     assert (kept / "kernel.log").exists()
+    assert not (kept / "job.json").exists(), "the user's environment was kept"
 
 
 def test_usage_error_of_a_kernel_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:

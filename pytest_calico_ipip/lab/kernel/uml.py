@@ -78,6 +78,7 @@ class _Guest:
         self._directory = directory
         self._kernel = kernel
         self._process: subprocess.Popen[bytes] | None = None
+        self._watchdog: subprocess.Popen[bytes] | None = None  # ends the guest if this process is killed
         self._terminals = tuple(_is_terminal(number) for number in (0, 1, 2))
         self._saved: list[object] | None = None  # the terminal's settings
         self._stopped_by: int | None = None
@@ -95,13 +96,12 @@ class _Guest:
 
     def __exit__(self, *_: object) -> None:
         self._restore_terminal()
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(timeout=5)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        self._kill()
+        if self._process is not None:
+            self._process.wait()
+            os.close(self._watch)
+        if self._watchdog is not None:
+            self._watchdog.communicate(b"ended\n")
         for descriptor in (self._in, self._out, self._err, self._orders, self._events):
             os.close(descriptor)
 
@@ -142,8 +142,23 @@ class _Guest:
         )
         for descriptor in (*guest_ends, log, lab_log):
             os.close(descriptor)
+        self._watch = os.pidfd_open(self._process.pid)
+        self._watchdog = subprocess.Popen(
+            ["/bin/sh", "-c", f"read -r line || kill -s KILL -- -{self._process.pid}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            start_new_session=True,
+        )
         if self._stopped_by is not None:  # a signal came while there was no process yet
-            self._process.terminate()
+            self._kill()
+
+    def _kill(self) -> None:
+        """End the guest at once: its kernel, and the helpers that a kernel which is told to end can leave behind."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # it began a session: the group is all of it
 
     def _init(self) -> str:
         rows, columns = _terminal_size(self._terminals)
@@ -167,6 +182,7 @@ class _Guest:
         pending_input = b""
         input_open = True
         events = b""
+        dead = False
         sources = {self._out: 1, self._err: 2, self._events: 0}
         while sources:
             poll = select.poll()
@@ -176,10 +192,15 @@ class _Guest:
                 poll.register(self._in, select.POLLOUT)
             elif self._started and input_open and status is None:
                 poll.register(0, select.POLLIN)
+            if not dead:
+                poll.register(self._watch, select.POLLIN)
             if self._overdue(status):
-                break
-            for descriptor, _ in poll.poll(500 if self._ending(status) else None):
-                if descriptor == self._in:
+                self._kill()
+            for descriptor, _ in poll.poll(None if status is None else 500):
+                if descriptor == self._watch:
+                    dead = True
+                    self._kill()  # what its kernel left would hold the streams open
+                elif descriptor == self._in:
                     try:
                         pending_input = pending_input[os.write(self._in, pending_input) :]
                     except BlockingIOError:
@@ -203,24 +224,12 @@ class _Guest:
         self.ended_with = self._process.wait()
         return status if status is not None or self._stopped_by is None else 128 + self._stopped_by
 
-    def _ending(self, status: int | None) -> bool:
-        """Whether nothing is left for the guest to do but to power off."""
-        return status is not None or (self._stopped_by is not None and not self._started)
-
     def _overdue(self, status: int | None) -> bool:
-        """Whether a guest that should have powered off long ago is still there: then it is ended, once and for all.
-
-        A kernel that is told to end in the middle of its boot can miss that, and would wait for ever.
-        """
-        if not self._ending(status):
+        """Whether a guest that has told its status should have powered off long ago."""
+        if status is None:
             return False
         self._end_by = self._end_by or time.monotonic() + POWER_OFF_SECONDS
-        if time.monotonic() < self._end_by:
-            return False
-        assert self._process is not None
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)  # a session of its own: all its helpers go with it
-        return True
+        return time.monotonic() >= self._end_by
 
     def _event(self, told: bytes, status: int | None) -> int | None:
         for line in told.split(b"\n")[:-1]:
@@ -247,9 +256,9 @@ class _Guest:
     def _signals(self) -> Iterator[None]:
         def forward(number: int, _frame: FrameType | None) -> None:
             if not self._started:
+                # not asked to end: a kernel in the middle of its boot can miss that, and there is nothing to lose yet
                 self._stopped_by = number
-                if self._process is not None:
-                    self._process.terminate()
+                self._kill()
                 return
             self._order(frames.SIGNAL, bytes([number]))
 

@@ -18,6 +18,8 @@ from pytest_calico_ipip.lab.kubelet.programs import spawn
 _STATUS_BASE = 128  # a shell's way to say "ended by signal n"
 _OWN_PID = "/proc/self/ns/pid"
 _QUIET = syscalls.MS_NOSUID | syscalls.MS_NODEV
+# files of /etc may be links to here: nc is one by way of /etc/alternatives
+_BEHIND = "/run/calico-ipip-lab/behind"
 
 
 class StartFailed(Exception):
@@ -151,9 +153,14 @@ def _mounts(request: Mapping[str, Any]) -> None:
     """The container's view: the machine's files, but its own /proc, /tmp, /run and name files."""
     syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
     _forget_namespaces()
+    behind = os.open(_BEHIND, os.O_PATH | os.O_CLOEXEC) if os.access(_BEHIND, os.F_OK) else -1
     syscalls.mount("tmpfs", "/run", "tmpfs", _QUIET, "size=4m,mode=755")
     syscalls.mount("tmpfs", "/tmp", "tmpfs", _QUIET, "size=64m,mode=1777")  # noqa: S108
     syscalls.mount("proc", "/proc", "proc", _QUIET | syscalls.MS_NOEXEC)
+    if behind >= 0:
+        os.makedirs(_BEHIND)  # noqa: PTH103
+        syscalls.mount(f"/proc/self/fd/{behind}", _BEHIND, None, syscalls.MS_BIND | syscalls.MS_REC)
+        os.close(behind)
     if request["netns"]:
         with suppress(PermissionError):  # where sysfs may not be mounted, /sys/class/net shows the node's interfaces
             syscalls.mount("sysfs", "/sys", "sysfs", _QUIET | syscalls.MS_NOEXEC | syscalls.MS_RDONLY)
