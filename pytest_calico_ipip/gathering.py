@@ -10,7 +10,9 @@ import pytest
 from pytest_calico_ipip import likely, session
 from pytest_calico_ipip.conclusion import ATTRIBUTE
 from pytest_calico_ipip.errors import IpipError
+from pytest_calico_ipip.model.judgement import Outcome
 from pytest_calico_ipip.report.ledger import Ledger
+from pytest_calico_ipip.report.messages import LANGUAGES, words
 from pytest_calico_ipip.report.record import Record
 from pytest_calico_ipip.report.verdict import Kept, verdict
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
     from pytest_calico_ipip.model.diagnosis import Cause
+    from pytest_calico_ipip.settings import Settings
 
 
 class Gathering:
@@ -27,6 +30,7 @@ class Gathering:
         self.config = config
         self.ledger = Ledger()
         self.causes: tuple[Cause, ...] = ()
+        self.told: dict[str, list[str]] = {}  # what the judges of xdist's workers noted
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the record that the test's process attached."""
@@ -42,6 +46,12 @@ class Gathering:
         self.causes = likely.causes(self.config, self.ledger)
         if self.causes:
             likely.into_junit(self.config, self.causes)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """xdist: what a worker's judges noted; all workers read the same evidence."""
+        for kind, sentences in getattr(node, "workeroutput", {}).get("ipip_notes", {}).items():
+            self.told[kind] = list(dict.fromkeys([*self.told.get(kind, []), *sentences]))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(
@@ -59,16 +69,38 @@ class Gathering:
             terminalreporter.stats["error"] = errors
         if not self.ledger.records:
             return
-        terminalreporter.section("Calico IPIP conformance")
+        settings = self._settings()
+        language = settings.language if settings is not None else LANGUAGES[0]
+        columns = terminalreporter._tw.fullwidth
+        if settings is not None and settings.explain:
+            self._explain(terminalreporter, language, columns)
+        terminalreporter.section(words(language).say("verdict.title"))
         interrupted = exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
-        for line in verdict(self.ledger, self._kept(), terminalreporter._tw.fullwidth, interrupted, self.causes):
+        for line in verdict(self.ledger, self._kept(settings), columns, interrupted, self.causes, language):
             terminalreporter.write_line(line.text, **line.markup)
 
-    def _kept(self) -> Kept:
+    def _explain(self, terminalreporter: TerminalReporter, language: str, columns: int) -> None:
+        """The lesson stands above the verdict, which stays the last thing of all."""
+        from pytest_calico_ipip.report.explain import explain  # its records are not needed by other runs
+
+        terminalreporter.section(words(language).say("lesson.title"))
+        bad = self.ledger.those(Outcome.FAILED.value, Outcome.ERROR.value)
+        broken = list(dict.fromkeys(record.requirement for record in bad))
+        for line in explain(session.world(self.config), words(language), columns, broken):
+            terminalreporter.write_line(line.text, **line.markup)
+
+    def _settings(self) -> Settings | None:
         try:
-            settings = session.settings(self.config)
+            return session.settings(self.config)
         except IpipError:
+            return None
+
+    def _kept(self, settings: Settings | None) -> Kept:
+        if settings is None:
             return Kept(None)
+        told = session.notes(self.config) or self.told
+        noted, left_out = (tuple(told.get(kind, ())) for kind in ("notes", "left_out"))
         if settings.replay is not None:
-            return Kept(settings.replay, replayed=True, problems=session.recorded_problems(settings.replay))
-        return Kept(settings.evidence, problems=self.config.stash.get(session.PROBLEMS, ()))
+            problems = session.recorded_problems(settings.replay)
+            return Kept(settings.replay, True, problems, noted, left_out)
+        return Kept(settings.evidence, False, self.config.stash.get(session.PROBLEMS, ()), noted, left_out)

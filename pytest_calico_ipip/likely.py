@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_calico_ipip import session
-from pytest_calico_ipip.errors import IpipError
 from pytest_calico_ipip.model.judgement import Judgement, Outcome
 from pytest_calico_ipip.report.ledger import Ledger
 
 if TYPE_CHECKING:
     from pytest_calico_ipip.model.diagnosis import Cause
-    from pytest_calico_ipip.model.world import World
 
 
 def causes(config: pytest.Config, ledger: Ledger) -> tuple[Cause, ...]:
     """The likely causes; nothing where all holds, or where nothing was read."""
     records = ledger.those(Outcome.FAILED.value, Outcome.ERROR.value)
-    world = _world(config) if records else None
+    world = session.world(config) if records else None
     if world is None:
         return ()
     from pytest_calico_ipip.model.diagnosis import diagnose  # only a run with failures pays for it
@@ -37,21 +34,6 @@ def causes(config: pytest.Config, ledger: Ledger) -> tuple[Cause, ...]:
             for record in records
         ],
     )
-
-
-def _world(config: pytest.Config) -> World | None:
-    """The world of this process's tests; with xdist, where they ran elsewhere, the evidence is read once more."""
-    if session.WORLD in config.stash:
-        return config.stash[session.WORLD]
-    try:
-        replay = session.settings(config).replay
-        if replay is None or not session.parallel(config):
-            return None
-        from pytest_calico_ipip.judge.load import load
-
-        return replace(load(replay), selected=session.subjects(config).nodes)
-    except (IpipError, OSError):
-        return None  # what is wrong with the evidence has been told by every test
 
 
 def into_junit(config: pytest.Config, found: tuple[Cause, ...]) -> None:

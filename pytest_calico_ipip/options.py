@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_calico_ipip.errors import UsageProblem
+from pytest_calico_ipip.report.messages import LANGUAGES
 from pytest_calico_ipip.settings import Settings
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ OPTIONS = (
     Option("--ipip-pod-timeout", "time until the pods under test must be Ready", "number", "SECONDS"),
     Option("--ipip-node-timeout", "time for reading one node", "number", "SECONDS"),
     Option("--ipip-capture-timeout", "time for the captures", "number", "SECONDS"),
+    Option("--ipip-explain", "tell how one packet travelled, step by step and why, before the verdict", "flag"),
+    Option("--ipip-lang", f"language of the lesson and of the verdict: {', '.join(LANGUAGES)}", metavar="LANG"),
     Option("--ipip-strict", "a broken SHOULD fails, too", "flag"),
     Option("--ipip-cleanup", "delete what interrupted runs left in the cluster, say what it was, and end", "flag"),
     Option("--ipip-lab-nodes", "number of nodes of the embedded lab (default: 3)", "whole", "N"),
@@ -160,6 +163,15 @@ class Given:
             raise UsageProblem(f"{flag} is {text!r}", f"give a whole number from {least} to {most}")
         return int(text)
 
+    def one_of(self, flag: str, words: Sequence[str]) -> str:
+        """One of these words; the first where all sources are silent."""
+        text = self.text(flag)
+        if text is None:
+            return words[0]
+        if text not in words:
+            raise UsageProblem(f"{flag} is {text!r}", f"say one of: {', '.join(words)}")
+        return text
+
     def path(self, flag: str) -> Path | None:
         """An absolute path; `~` is the user's home directory."""
         for level, start in zip(self.levels, (self.directory, self.directory, self.ini_directory), strict=True):
@@ -229,6 +241,8 @@ def settings(given: Given) -> Settings:
         node_timeout=given.number("--ipip-node-timeout", Settings.node_timeout),
         capture_timeout=given.number("--ipip-capture-timeout", Settings.capture_timeout),
         strict=given.flag("--ipip-strict"),
+        explain=given.flag("--ipip-explain"),
+        language=given.one_of("--ipip-lang", LANGUAGES),
         server=server,
     )
 

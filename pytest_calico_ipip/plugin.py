@@ -12,6 +12,7 @@ from pytest_calico_ipip import in_lab, options, session
 from pytest_calico_ipip.conclusion import conclude, describe
 from pytest_calico_ipip.errors import IpipError, UsageProblem
 from pytest_calico_ipip.gathering import Gathering
+from pytest_calico_ipip.session import notes
 
 pytest_plugins = ["pytest_calico_ipip.fixtures"]
 
@@ -83,6 +84,14 @@ def pytest_configure_node(node: Any) -> None:
         subjects = session.subjects(node.config)
         if subjects.problem is None:
             node.workerinput["ipip_nodes"] = list(subjects.nodes)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """xdist: what a worker's judges noted goes to the controller, which writes the verdict."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["ipip_notes"] = notes(session.config)
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,34 @@ def _subjects(config: pytest.Config) -> Subjects:
         return selection.read(settings(config), progress(config))
     except IpipError as problem:
         return Subjects(problem=problem)
+
+
+def world(config: pytest.Config) -> World | None:
+    """The world of this process's tests; with xdist, where they ran elsewhere, the evidence is read once more."""
+    if WORLD in config.stash:
+        return config.stash[WORLD]
+    try:
+        replay = settings(config).replay
+        if replay is None or not parallel(config):
+            return None
+        from pytest_calico_ipip.judge.load import load
+
+        config.stash[WORLD] = replace(load(replay), selected=subjects(config).nodes)
+    except (IpipError, OSError):
+        return None  # what is wrong with the evidence has been told by every test
+    return config.stash[WORLD]
+
+
+def notes(config: pytest.Config) -> dict[str, list[str]]:
+    """What the judges of this process say of the evidence beside their judgements, as data that xdist can carry."""
+    world = config.stash.get(WORLD, None)
+    if world is None:
+        return {}
+    told = [getattr(part, "notes", ()) for part in (world.datastore, world.capture, world.paths)]
+    return {
+        "notes": [note for part in told for note in part],
+        "left_out": list(getattr(world.datastore, "unreadable", ())),
+    }
 
 
 def recorded_problems(root: Path) -> tuple[str, ...]:

@@ -30,4 +30,6 @@ class Settings:
     node_timeout: float = 60.0  # seconds for one node's script
     capture_timeout: float = 60.0  # seconds for the capture round
     strict: bool = False  # a broken SHOULD fails
+    explain: bool = False  # tell the walk of one packet
+    language: str = "en"  # of the lesson and of the verdict
     server: str = ""  # the API server's address as the kubeconfig has it, for messages; never a credential

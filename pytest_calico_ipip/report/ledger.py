@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pytest_calico_ipip.model.judgement import Outcome
@@ -100,9 +99,3 @@ def _place(requirement: str) -> tuple[int, str, int]:
     group, _, number = requirement.partition("-")
     place = ORDER.index(group) if group in ORDER else len(ORDER)
     return place, group, int(number) if number.isdecimal() else 0
-
-
-def in_order(names: Iterable[str], most: int) -> str:
-    """Names in one line, bounded."""
-    listed = list(dict.fromkeys(names))
-    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_calico_ipip.model.judgement import Difference
+from pytest_calico_ipip.report.messages import Words, words
+from pytest_calico_ipip.report.width import pad
 from pytest_calico_ipip.report.wording import difference_lines, place, plain
 
 MOST_DIFFERENCES = 20  # of one test; the rest is counted
@@ -63,11 +65,13 @@ def broken(requirement: str, subject: str, sentence: str, differences: Sequence[
     return Shown(heading, lines, f"{heading}: {plain(first.what)}: expected {expected}, observed {observed}")
 
 
-def table(difference: Difference, indent: str = "  ") -> list[str]:
+def table(difference: Difference, indent: str = "  ", said: Words | None = None) -> list[str]:
     """One difference, expected and observed under each other."""
+    said = said or words("en")
     lines: list[str] = []
     for label, text in difference_lines(difference):
-        lines.append(f"{indent}{text}" if not lines else f"{indent}  {label:<8}  {text}")
+        shown = pad(said.say(f"label.{label}") if label else "", 8)
+        lines.append(f"{indent}{text}" if not lines else f"{indent}  {shown}  {text}")
     return lines
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import shlex
-import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_calico_ipip.model.judgement import Outcome
-from pytest_calico_ipip.report.ledger import ASSERTED, CLUSTER, UNJUDGED, Ledger, Tally, in_order
+from pytest_calico_ipip.report.ledger import ASSERTED, CLUSTER, UNJUDGED, Ledger, Tally
+from pytest_calico_ipip.report.lines import BOLD, GREEN, RED, YELLOW, Line
+from pytest_calico_ipip.report.messages import Words, words
 from pytest_calico_ipip.report.record import Record
 from pytest_calico_ipip.report.shown import table
+from pytest_calico_ipip.report.width import pad, width, wrap
 from pytest_calico_ipip.report.wording import place, plain
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 MOST_FAILURES = 20  # shown in full; pytest's own section above has all
 MOST_NAMES = 6
-GREEN, RED, YELLOW, BOLD, DIM = {"green": True}, {"red": True}, {"yellow": True}, {"bold": True}, {"light": True}
+MOST_NOTES = 10
 MARKS = {
     "holds": ("✓", GREEN),
     "broken": ("✗", RED),
@@ -31,58 +33,61 @@ MARKS = {
 
 
 @dataclass(frozen=True)
-class Line:
-    """One line for the terminal."""
-
-    text: str
-    markup: dict[str, bool]
-
-
-@dataclass(frozen=True)
 class Kept:
     """Where the evidence is (`path` None where it was not kept), and what went wrong while it was collected."""
 
     path: Path | None
     replayed: bool = False
     problems: tuple[str, ...] = ()  # what the observers met
+    notes: tuple[str, ...] = ()  # what the judges say of the evidence beside their judgements
+    left_out: tuple[str, ...] = ()  # objects that could not be read, each with why
 
 
 def verdict(
-    ledger: Ledger, kept: Kept, width: int, interrupted: bool = False, causes: Sequence[Cause] = ()
+    ledger: Ledger,
+    kept: Kept,
+    columns: int,
+    interrupted: bool = False,
+    causes: Sequence[Cause] = (),
+    language: str = "en",
 ) -> Iterator[Line]:
     """Every line, the last one being the verdict itself."""
-    yield from _table(ledger, width)
-    yield from _reasons(ledger)
-    yield from _observers(kept)
-    yield from _problems(ledger)
-    yield from _warnings(ledger)
+    said = words(language)
+    yield from _table(ledger, columns, said)
+    yield from _reasons(ledger, said)
+    yield from _observers(kept, said)
+    yield from _problems(ledger, said)
+    yield from _warnings(ledger, said)
     yield from _causes(causes)
-    yield from _failures(ledger)
+    yield from _failures(ledger, said)
+    yield from _noted(kept, said)
     yield Line("", {})
     if not kept.replayed:
-        yield Line(_where(kept), {})
-    yield last_line(ledger, interrupted)
+        yield Line(_where(kept, said), {})
+    yield last_line(ledger, interrupted, language)
 
 
-def _table(ledger: Ledger, width: int) -> Iterator[Line]:
+def _table(ledger: Ledger, columns: int, said: Words) -> Iterator[Line]:
     """Requirement, level, on how many it holds, and its sentence, which takes the rest of the width."""
     tallies = ledger.tallies()
-    cells = [(tally.requirement, tally.level, _counted(tally)) for tally in tallies]
-    widths = [max(len(row[column]) for row in cells) for column in range(3)]
+    cells = [(tally.requirement, tally.level, _counted(tally, said)) for tally in tallies]
+    widths = [max(width(row[column]) for row in cells) for column in range(3)]
     for tally, row in zip(tallies, cells, strict=True):
         mark, markup = MARKS[_state(tally)]
-        head = f" {mark} {'  '.join(f'{cell:<{wide}}' for cell, wide in zip(row, widths, strict=True))}  "
-        sentence = textwrap.wrap(tally.sentence, max(30, width - len(head) - 1)) or [""]
+        head = f" {mark} {'  '.join(pad(cell, wide) for cell, wide in zip(row, widths, strict=True))}  "
+        sentence = wrap(said.requirement(tally.requirement, tally.sentence), max(30, columns - width(head) - 1))
         yield Line(head + sentence[0], markup)
         for line in sentence[1:]:
-            yield Line(" " * len(head) + line, {})
+            yield Line(" " * width(head) + line, {})
 
 
-def _counted(tally: Tally) -> str:
+def _counted(tally: Tally, said: Words) -> str:
     total = len([record for record in tally.records if record.subject])
     if tally.kind == CLUSTER:
-        return "the cluster" if tally.holding == total else "–"
-    return f"{tally.holding} of {total} {tally.kind}{'' if total == 1 else 's'}" if total else f"no {tally.kind}"
+        return said.say("verdict.cluster") if tally.holding == total else "–"
+    if not total:
+        return said.say(f"held.no-{tally.kind}")
+    return said.count(f"held.{tally.kind}", total, holding=tally.holding)
 
 
 def _state(tally: Tally) -> str:
@@ -95,33 +100,38 @@ def _state(tally: Tally) -> str:
     return "holds" if tally.holding else "none"
 
 
-def _reasons(ledger: Ledger) -> Iterator[Line]:
+def _heading(key: str, said: Words) -> Iterator[Line]:
+    yield Line("", {})
+    yield Line(said.say(key), BOLD)
+
+
+def _reasons(ledger: Ledger, said: Words) -> Iterator[Line]:
     """Why something was not asserted; requirements with the same reasons share a line."""
     groups: dict[tuple[int, str, str, int], list[str]] = {}
     for tally in ledger.tallies():
         quiet = tally.those(*UNJUDGED, Outcome.NOT_APPLICABLE.value)
         if quiet:
-            reasons = list(dict.fromkeys(reason for record in quiet for reason in record.reasons)) or ["no reason"]
-            groups.setdefault((len(quiet), tally.kind, reasons[0], len(reasons) - 1), []).append(tally.requirement)
+            reasons = list(dict.fromkeys(reason for record in quiet for reason in record.reasons))
+            first = reasons[0] if reasons else said.say("verdict.no-reason")
+            groups.setdefault((len(quiet), tally.kind, first, max(0, len(reasons) - 1)), []).append(tally.requirement)
     if groups:
-        yield Line("", {})
-        yield Line("Not asserted:", BOLD)
+        yield from _heading("verdict.not-asserted", said)
     for (count, kind, reason, more), names in groups.items():
-        others = f" (and {more} more such reasons)" if more else ""
-        yield Line(f"  {', '.join(names)}: {count} {kind}{'' if count == 1 else 's'}: {reason}{others}", YELLOW)
+        others = said.say("verdict.more-reasons", number=more) if more else ""
+        counted = said.count(f"count.{kind}", count).strip()
+        yield Line(f"  {', '.join(names)}: {counted}: {reason}{others}", YELLOW)
 
 
-def _observers(kept: Kept) -> Iterator[Line]:
+def _observers(kept: Kept, said: Words) -> Iterator[Line]:
     """What the observers met: the causes of much that could not be judged, and what they could not clean up."""
     if kept.problems:
-        yield Line("", {})
-        yield Line("While observing:", BOLD)
+        yield from _heading("verdict.observing", said)
     # the same may be told twice, once with its remedy
     told = [each for each in kept.problems if not any(_repeats(each, other) for other in kept.problems)]
     for problem in told[:MOST_FAILURES]:
         yield Line(f"  {plain(problem)}", YELLOW)
     if len(told) > MOST_FAILURES:
-        yield Line(f"  … and {len(told) - MOST_FAILURES} more, in run.json", YELLOW)
+        yield Line(f"  {said.say('verdict.more-in-run', number=len(told) - MOST_FAILURES)}", YELLOW)
 
 
 def _repeats(problem: str, other: str) -> bool:
@@ -129,35 +139,33 @@ def _repeats(problem: str, other: str) -> bool:
     return bool(told) and told in other and len(problem) < len(other)
 
 
-def _problems(ledger: Ledger) -> Iterator[Line]:
+def _problems(ledger: Ledger, said: Words) -> Iterator[Line]:
     """What could not be judged, each problem once."""
     groups: dict[tuple[str, ...], list[Record]] = {}
     for record in ledger.those(Outcome.ERROR.value):
         groups.setdefault(record.reasons, []).append(record)
     if groups:
-        yield Line("", {})
-        yield Line("Not judged:", BOLD)
+        yield from _heading("verdict.not-judged", said)
     for index, (reasons, records) in enumerate(groups.items()):
         if index == MOST_FAILURES:
-            yield Line(f"  … and {len(groups) - index} more problems, listed above", RED)
+            yield Line(f"  {said.say('verdict.more-problems', number=len(groups) - index)}", RED)
             return
-        names = in_order((record.requirement for record in records), MOST_NAMES)
-        where = in_order((place(record.subject) for record in records), MOST_NAMES)
-        yield Line(f"  {names} on {where}", RED)
+        names = _in_order((record.requirement for record in records), said)
+        where = _in_order((_place(record.subject, said) for record in records), said)
+        yield Line(f"  {said.say('verdict.on', requirements=names, places=where)}", RED)
         for reason in reasons:
             for line in plain(reason, lines=True).split("\n"):
                 yield Line(f"    {line}", {})
 
 
-def _warnings(ledger: Ledger) -> Iterator[Line]:
+def _warnings(ledger: Ledger, said: Words) -> Iterator[Line]:
     for index, record in enumerate(ledger.those(Outcome.WARNING.value)):
         if index == 0:
-            yield Line("", {})
-            yield Line("Warnings (a SHOULD that does not hold; --ipip-strict makes it fail):", BOLD)
+            yield from _heading("verdict.warnings", said)
         if index == MOST_FAILURES:
-            yield Line("  … and more", YELLOW)
+            yield Line(f"  {said.say('verdict.more')}", YELLOW)
             return
-        yield from _differences(record, YELLOW)
+        yield from _differences(record, YELLOW, said)
 
 
 def _causes(causes: Sequence[Cause]) -> Iterator[Line]:
@@ -171,74 +179,96 @@ def _causes(causes: Sequence[Cause]) -> Iterator[Line]:
         yield Line(text, {**RED, **BOLD} if heading and index else BOLD if heading else {})
 
 
-def _failures(ledger: Ledger) -> Iterator[Line]:
+def _failures(ledger: Ledger, said: Words) -> Iterator[Line]:
     failed = ledger.those(Outcome.FAILED.value)
     for index, record in enumerate(failed):
         if index == 0:
-            yield Line("", {})
-            yield Line("Broken:", BOLD)
+            yield from _heading("verdict.broken", said)
         if index == MOST_FAILURES:
-            yield Line(f"  … and {len(failed) - index} more, listed above", RED)
+            yield Line(f"  {said.say('verdict.more-listed', number=len(failed) - index)}", RED)
             return
-        yield from _differences(record, RED)
+        yield from _differences(record, RED, said)
 
 
-def _differences(record: Record, markup: dict[str, bool]) -> Iterator[Line]:
-    yield Line(f"  {record.requirement} on {place(record.subject)}", markup)
+def _differences(record: Record, markup: dict[str, bool], said: Words) -> Iterator[Line]:
+    where = _place(record.subject, said)
+    yield Line(f"  {said.say('verdict.on', requirements=record.requirement, places=where)}", markup)
     for difference in record.differences[:3]:
-        for line in table(difference, indent="    "):
+        for line in table(difference, "    ", said):
             yield Line(line, {})
     if len(record.differences) > 3:
-        yield Line(f"    … and {len(record.differences) - 3} more differences, listed above", {})
+        yield Line(f"    {said.say('verdict.more-differences', number=len(record.differences) - 3)}", {})
 
 
-def _where(kept: Kept) -> str:
+def _noted(kept: Kept, said: Words) -> Iterator[Line]:
+    """What a reader has to know of the evidence, although no requirement fails for it."""
+    notes = [*kept.notes, *(said.say("verdict.left-out", object=each) for each in kept.left_out)]
+    notes = list(dict.fromkeys(plain(note) for note in notes))
+    if notes:
+        yield from _heading("verdict.noted", said)
+    for note in notes[:MOST_NOTES]:
+        yield Line(f"  {note}", {})
+    if len(notes) > MOST_NOTES:
+        yield Line(f"  {said.say('verdict.more-notes', number=len(notes) - MOST_NOTES)}", {})
+
+
+def _where(kept: Kept, said: Words) -> str:
     if kept.path is None:
-        return "Evidence was not kept: --ipip-evidence DIR keeps it, and --ipip-replay DIR judges it again."
-    return f"Evidence: {kept.path}   judge it again: pytest --ipip-replay {shlex.quote(str(kept.path))} conformance/"
+        return said.say("verdict.not-kept")
+    again = f"pytest --ipip-replay {shlex.quote(str(kept.path))} conformance/"
+    return said.say("verdict.kept", path=kept.path, command=again)
 
 
-def last_line(ledger: Ledger, interrupted: bool) -> Line:
+def last_line(ledger: Ledger, interrupted: bool, language: str = "en") -> Line:
     """The run in one sentence."""
+    said = words(language)
     failed, errors, silent = ledger.those(Outcome.FAILED.value), ledger.those(Outcome.ERROR.value), ledger.silent()
-    parts = ["INTERRUPTED, the rest was not asserted"] if interrupted else []
+    parts = [said.say("verdict.interrupted")] if interrupted else []
     if failed:
-        parts.append(f"BROKEN: {_named(failed)}")
+        parts.append(said.say("verdict.last-broken", what=_named(failed, said)))
     if errors:
-        parts.append(f"NOT JUDGED: {_named(errors)}")
+        parts.append(said.say("verdict.last-not-judged", what=_named(errors, said)))
     if silent:
         reason = next((reason for tally in silent for record in tally.records for reason in record.reasons), "")
-        names = in_order((tally.requirement for tally in silent), MOST_NAMES)
-        parts.append(f"ASSERTED BY NOTHING: {names}{f' ({reason})' if reason else ''}")
+        names = _in_order((tally.requirement for tally in silent), said)
+        parts.append(said.say("verdict.last-silent", what=f"{names}{f' ({reason})' if reason else ''}"))
     if parts:
         return Line("VERDICT  " + "; ".join(parts), {**RED, **BOLD})
-    counts = [
-        f"{count} {kind}{'' if count == 1 else 's'}" for kind in ("node", "pair") if (count := ledger.subjects(kind))
-    ]
-    holding = len(ledger.holding())
-    text = (
-        f"VERDICT  {holding} requirement{' holds' if holding == 1 else 's hold'} on {' and '.join(counts) or 'nothing'}"
-    )
+    counts = [said.count(f"count.{kind}", count) for kind in ("node", "pair") if (count := ledger.subjects(kind))]
+    where = said.say("verdict.and").join(counts) or said.say("verdict.nothing")
+    text = f"VERDICT  {said.count('verdict.holds', len(ledger.holding()), where=where)}"
     warnings = ledger.those(Outcome.WARNING.value)
     if warnings:
-        text += f", with {len(warnings)} warning{'' if len(warnings) == 1 else 's'}"
+        text += said.count("verdict.with-warnings", len(warnings))
     absent = sum(not tally.those(*ASSERTED) and bool(tally.those(*UNJUDGED)) for tally in ledger.tallies())
     if absent:
-        text += f"; {absent} {'is' if absent == 1 else 'are'} not in this evidence"
+        text += said.count("verdict.absent", absent)
     return Line(text, {**GREEN, **BOLD})
 
 
-def _named(records: tuple[Record, ...]) -> str:
+def _named(records: tuple[Record, ...], said: Words) -> str:
     """`MTU-1 on virtnest-rook-ceph-2; PATH-1 on a → b, b → a; PATH-2 on 6 pairs`."""
     groups: dict[str, list[Record]] = {}
     for record in records:
         groups.setdefault(record.requirement, []).append(record)
-    named = [f"{name} on {_places(group)}" for name, group in groups.items()]
-    return "; ".join(named[:MOST_NAMES]) + (f"; and {len(named) - MOST_NAMES} more" if len(named) > MOST_NAMES else "")
+    named = [said.say("verdict.named", requirement=name, places=_places(group, said)) for name, group in groups.items()]
+    more = said.say("verdict.more-named", number=len(named) - MOST_NAMES) if len(named) > MOST_NAMES else ""
+    return "; ".join(named[:MOST_NAMES]) + more
 
 
-def _places(records: list[Record]) -> str:
-    names = [place(record.subject) for record in records]
+def _places(records: list[Record], said: Words) -> str:
+    names = [_place(record.subject, said) for record in records]
     if len(names) > (3 if records[0].kind == "node" else 2):
-        return f"{len(names)} {records[0].kind}s"
+        return said.count(f"count.{records[0].kind}", len(names)).strip()
     return ", ".join(names)
+
+
+def _place(subject: str, said: Words) -> str:
+    return said.say("verdict.cluster") if subject in ("", CLUSTER) else place(subject)
+
+
+def _in_order(names: Iterable[str], said: Words) -> str:
+    """Names in one line, each once, bounded."""
+    listed = list(dict.fromkeys(names))
+    more = said.say("verdict.more-names", number=len(listed) - MOST_NAMES) if len(listed) > MOST_NAMES else ""
+    return ", ".join(listed[:MOST_NAMES]) + more

@@ -9,7 +9,19 @@ from pathlib import Path
 import pytest
 
 from pytest_calico_ipip.lab.errors import LabUsageError
-from pytest_calico_ipip.lab.faults import CATALOGUE, Fault, chosen
+from pytest_calico_ipip.lab.faults import (
+    CATALOGUE,
+    Fault,
+    bgp,
+    chosen,
+    datastore,
+    firewall,
+    pods,
+    prepared,
+    routes,
+    tunnel,
+    wire,
+)
 from pytest_calico_ipip.lab.spec import LabSpec
 from pytest_calico_ipip.lab.topology import bird
 
@@ -59,16 +71,26 @@ def test_fault_that_needs_more_nodes_is_refused() -> None:
 
 @pytest.mark.parametrize("fault", CATALOGUE.values(), ids=CATALOGUE)
 def test_fault_changes_bird_s_configuration_where_it_says(fault: Fault) -> None:
-    """Each edit of BIRD's configuration finds its place in the node's text and changes it."""
-    nodes = {node.name: node for node in LabSpec().node_specs()}
+    """Each edit of BIRD's configuration finds its place, and together they change it."""
+    spec = prepared(LabSpec(faults=(fault.name,)))
+    nodes = {node.name: node for node in spec.node_specs()}
+    before = {name: bird.configuration(node, nodes.values(), "/dev/null", spec) for name, node in nodes.items()}
+    after = dict(before)
     for edit in fault.bird:
-        text = bird.configuration(nodes[edit.node], nodes.values(), "/dev/null")
-        assert edit.apply(text) != text
+        after[edit.node] = edit.apply(after[edit.node])
+    assert (after != before) == bool(fault.bird)
 
 
 @pytest.mark.parametrize("fault", CATALOGUE.values(), ids=CATALOGUE)
 def test_fault_is_made_somewhere_and_can_be_checked(fault: Fault) -> None:
-    """Each fault has a way to be made; one that a node shows for as long as it lives has a check."""
+    """Each fault has a way to be made; one that somebody else could undo in the node has a check."""
     assert fault.bird or fault.at_start or fault.at_pod or fault.objects
-    if fault.bird or fault.at_start:
+    if fault.at_start:
         assert fault.verify
+
+
+def test_no_two_faults_have_one_name() -> None:
+    """A name that is given twice would hide a fault from the catalogue."""
+    modules = (bgp, datastore, firewall, pods, routes, tunnel, wire)
+    names = [fault.name for module in modules for fault in module.FAULTS]
+    assert sorted(names) == sorted(CATALOGUE)

@@ -75,7 +75,7 @@ def test_every_tap_listened_and_every_probe_was_answered(lab: Lab) -> None:
         assert "\n0 packets dropped by kernel" in said
     probes = lab.json("healthy/packets/probes.json")
     unanswered = [probe for probe in probes if probe["exit"] != 0]
-    assert {probe["kind"] for probe in unanswered} == {"echo-over", "curl-inside"}
+    assert {probe["kind"] for probe in unanswered} == {"echo-over"}
     assert all("mtu=1480" in probe["stderr"] for probe in unanswered if probe["kind"] == "echo-over")
     assert [sum(probe["kind"] == kind for probe in probes) for kind in ("echo", "echo-full", "echo-from-node")] == [
         6

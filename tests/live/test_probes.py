@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_calico_ipip.packets import filters, probes
+from pytest_calico_ipip.cluster.pods import PORTS, SERVED
+from pytest_calico_ipip.packets import filters, inside, probes
 from pytest_calico_ipip.packets.probes import Sender, Station
 from pytest_calico_ipip.remote import Unpacked
 
@@ -62,28 +63,62 @@ def test_what_the_nodes_side_says_belongs_to_each_probe() -> None:
     assert (missing.exit, missing.stderr) == (None, "cut off")
 
 
-def test_what_a_pod_sends_itself_is_one_exec_and_two_probes() -> None:
+def planned(number: int = 2) -> inside.Plan:
+    """What the first pod of so many nodes sends itself."""
+    return inside.plan(stations()[:number], PORTS, SERVED)[0][1]
+
+
+def run(plan: inside.Plan, programs: str) -> subprocess.CompletedProcess[bytes]:
+    """The pod's command with stand-ins for the programs that it calls."""
+    shell = inside.script(plan)
+    return subprocess.run([shell[0], shell[1], f"{programs}\n{shell[2]}"], capture_output=True, check=False)
+
+
+def test_what_a_pod_sends_itself_is_one_exec() -> None:
     """Each command's output, words and exit status are told apart again, and its own command line is what is kept."""
-    pod = Sender("ns/p", POD, None, None)
-    both = [probes.inside(kind, pod, "n1", PEER) for kind in probes.INSIDE]
-    shell = probes.inside_script(both)
-    ran = subprocess.run(
-        [shell[0], shell[1], f"ping() {{ echo pong; return 1; }}; curl() {{ echo no >&2; return 7; }}\n{shell[2]}"],
-        capture_output=True,
-        check=False,
+    ran = run(planned(), "ping() { echo pong; echo hm >&2; return 1; }; curl() { echo ' 200 1048576'; }")
+    echo, transfer, server = inside.told(planned(), 0, ran.stdout, ran.stderr, "ns/p")
+    assert (echo.exit, echo.stdout.strip(), echo.stderr.strip().splitlines()[0]) == (1, "pong", "hm")
+    assert (transfer.kind, transfer.exit, transfer.stdout, transfer.stderr) == ("tcp-transfer", 0, "200 1048576", "")
+    assert (server.kind, server.exit) == ("tcp-server", 0)
+    assert echo.command == "kubectl exec -n ns p -- ping -c 1 -W 2 10.0.2.1"
+    assert transfer.command.startswith(
+        "kubectl exec -n ns p -- curl -sS -o /dev/null -w '%{http_code} %{size_download}'"
     )
-    echo, curl = probes.inside_told(both, 0, ran.stdout, ran.stderr, "ns/p")
-    assert (echo.exit, echo.stdout, echo.stderr) == (1, "pong\n", "")
-    assert (curl.exit, curl.stdout, curl.stderr) == (7, "", "no\n")
-    assert echo.command == "kubectl exec -n ns p -- ping -c 1 -W 2 10.233.109.1"
+    assert transfer.command.endswith(" http://10.0.2.1:8080/")
+
+
+def test_a_refused_transfer_is_tried_again_at_the_other_port() -> None:
+    """A server takes one connection at a time: who comes too early is patient, for a bounded number of times."""
+    count = "ping() { :; }; sleep() { :; }; curl() { for w; do :; done; echo $w >&2; echo ' 000 0'; return 7; }"
+    ran = run(planned(), count)
+    _, transfer, _ = inside.told(planned(), 0, ran.stdout, ran.stderr, "ns/p")
+    assert (transfer.exit, transfer.stdout, transfer.stderr) == (7, "000 0", f"http://10.0.2.1:{PORTS[1]}/")
+    busy = "curl() { for w; do :; done; case $w in *:8080/) return 7;; esac; echo ' 200 5'; }"
+    ran = run(planned(), f"ping() {{ :; }}; sleep() {{ :; }}; {busy}")
+    _, transfer, _ = inside.told(planned(), 0, ran.stdout, ran.stderr, "ns/p")
+    assert (transfer.exit, transfer.stdout) == (0, "200 5")
+
+
+def test_two_pods_that_ask_a_third_ask_different_ports() -> None:
+    """With three nodes no pod is asked twice at one port, so nobody is refused."""
+    third = Station("n3", [Sender("ns/3-1", IPv4Address("10.0.3.1"), None, 1480)], {})
+    plans = [plan for _, plan in inside.plan([*stations(), third], PORTS, SERVED)]
+    asked = [(each.sent.destination, each.ports[0]) for plan in plans for each in plan.transfers]
+    assert len(asked) == len(set(asked)) == 6
+
+
+def test_a_single_node_has_an_echo_and_no_transfer() -> None:
+    """Its pod talks to the second one; there is no other node to bring a megabyte from."""
+    plan = planned(1)
+    assert (str(plan.echo.destination) if plan.echo else "", plan.transfers) == ("10.0.1.2", ())
 
 
 def test_an_exec_that_was_refused_is_no_answer() -> None:
-    """Both probes are there, without an exit status, with the reason."""
-    both = [probes.inside(kind, Sender("ns/p", POD, None, None), "n1", PEER) for kind in probes.INSIDE]
-    told = probes.inside_told(both, None, b"", b"exec was refused", "ns/p")
-    assert [probe.exit for probe in told] == [None, None]
-    assert "exec was refused" in told[0].stderr
+    """All probes are there, without an exit status, with the reason."""
+    told = inside.told(planned(), None, b"", b"exec was refused", "ns/p")
+    assert [probe.exit for probe in told] == [None, None, None]
+    assert all("exec was refused" in probe.stderr for probe in told)
 
 
 def matched(file: str, expression: str) -> int:
@@ -105,3 +140,18 @@ def test_the_filters_see_nobody_elses_packets() -> None:
     other = IPv4Address("10.233.64.99")
     assert matched("1-pod.pcap", filters.bare([other])) == 0
     assert matched("4-nic.pcap", filters.underlay([other])) == 0
+
+
+@pytest.mark.parametrize("file", ["1-pod.pcap", "2-cali.pcap", "3-tunl0.pcap"])
+def test_of_tcp_the_inner_taps_keep_the_syns(file: str) -> None:
+    """Of a whole connection on real Calico two segments are kept where it is bare: its payload is not for us."""
+    assert matched(file, "tcp") > 4
+    assert matched(file, f"({filters.bare([POD])}) and tcp") == 2
+
+
+def test_of_tcp_the_nics_tap_keeps_how_it_begins_and_ends() -> None:
+    """SYN, FIN and RST, looked for behind two IP headers; what lies between them is left out."""
+    inner = "ip proto 4 and ip[29]=6"
+    everything, kept = matched("4-nic.pcap", inner), matched("4-nic.pcap", f"({filters.underlay([POD])}) and {inner}")
+    assert everything > kept
+    assert kept == matched("4-nic.pcap", f"{inner} and ip[53]&7!=0") >= 4

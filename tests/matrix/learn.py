@@ -9,7 +9,26 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.matrix.suite import Verdict, in_lab
+from tests.matrix.suite import Subjects, Verdict, in_lab
+
+
+def entry(name: str, verdict: Verdict, stated: set[str]) -> str:
+    """The table's lines; what the catalogue does not say yet is marked, and so is what erred."""
+    failed, warned = verdict.of("failed"), verdict.of("warning")
+    lines = [f"    {name!r}: Broken(", "        {", *_lines(failed, stated), "        },", f"        {verdict.causes},"]
+    if warned:
+        lines += ["        {", *_lines(warned, stated), "        },"]
+    lines.append("    ),")
+    if missing := stated - set(failed) - set(warned):
+        lines.append(f"    # stated, and holds: {sorted(missing)}")
+    if verdict.of("error"):
+        lines.append(f"    # errors: {verdict.of('error')}")
+    return "\n".join(lines)
+
+
+def _lines(subjects: Subjects, stated: set[str]) -> list[str]:
+    mark = "  # not stated"
+    return [f"            {key!r}: {value},{'' if key in stated else mark}" for key, value in subjects.items()]
 
 
 def main() -> None:
@@ -18,17 +37,15 @@ def main() -> None:
 
     work, names = Path(sys.argv[1]), sys.argv[2:] or list(CATALOGUE)
 
-    def learn(name: str) -> tuple[str, Verdict]:
-        return name, in_lab(work / name, "--fault", name)
+    def learn(name: str) -> str:
+        try:
+            return entry(name, in_lab(work / name, "--fault", name), set(CATALOGUE[name].fails))
+        except AssertionError as error:
+            return f"    # {name}: {error}"
 
     with ThreadPoolExecutor(2) as labs:
-        for name, verdict in labs.map(learn, names):
-            stated = set(CATALOGUE[name].fails)
-            failed = verdict.of("failed")
-            print(f"    {name!r}: {{  # exit {verdict.status}, errors {verdict.of('error')}, {verdict.of('warning')}")
-            for requirement, subjects in failed.items():
-                print(f"        {requirement!r}: {subjects},{'' if requirement in stated else '  # NOT STATED'}")
-            print(f"    }},  # stated but holds: {sorted(stated - set(failed))}", flush=True)
+        for text in labs.map(learn, names):
+            print(text, flush=True)
 
 
 if __name__ == "__main__":

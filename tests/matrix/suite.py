@@ -26,7 +26,7 @@ class Verdict:
     status: int
     output: str
     outcomes: dict[str, Subjects]  # "failed", "error", "warning", "holds", "not in this evidence" … → subjects
-    causes: tuple[str, ...]  # the ids of the causes that were named, sorted
+    causes: tuple[str, ...]  # the ids of the causes that were named, each once, sorted
 
     def of(self, outcome: str) -> Subjects:
         """The subjects of every requirement that ended so."""
@@ -69,7 +69,7 @@ def _suite(report: Path, before: Sequence[str], arguments: Sequence[str]) -> Ver
 
 def _causes(report: Path) -> tuple[str, ...]:
     properties = ElementTree.parse(report).getroot().iterfind("testsuite/properties/property")
-    return tuple(sorted(item.get("value", "").partition(": ")[0] for item in properties if item.get("name") == "cause"))
+    return tuple(sorted({item.get("value", "").partition(": ")[0] for item in properties if item.get("name") == "cause"}))
 
 
 def _outcomes(report: Path) -> dict[str, Subjects]:

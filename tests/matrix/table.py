@@ -1,6 +1,6 @@
 """What each fault breaks, seen in the lab and understood: requirements and subjects, and the causes that are named.
 
-A subject is "2" for virtnest-rook-ceph-2, "1:2" for the pair from the first node to the second, "cluster" for the whole.
+A subject is "2" for virtnest-rook-ceph-2, "1:2" for the pair from the first node to the second, "cluster" for all.
 """
 
 from __future__ import annotations

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha1
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
-from pytest_calico_ipip.model.checks import wire_local, wire_mtu, wire_path
+from pytest_calico_ipip.model.checks import wire_bare, wire_local, wire_mtu, wire_path, wire_tcp
 from pytest_calico_ipip.model.datastore import Affinity, Block, ClusterNode, Configuration, Datastore, Pod, Pool
 from pytest_calico_ipip.model.expected import expect
 from pytest_calico_ipip.model.judgement import Judgement
 from pytest_calico_ipip.model.nodestate import Link, NamespaceState, NodeState
 from pytest_calico_ipip.model.paths import follow
-from pytest_calico_ipip.model.wire import Capture, Header, Icmp, Packet, Probe, Tap, TapReading
+from pytest_calico_ipip.model.wire import Capture, Header, Icmp, Packet, Probe, Tap, TapReading, Tcp
 from pytest_calico_ipip.model.world import World
 
 A, B, C = (f"virtnest-rook-ceph-{number}" for number in (1, 2, 3))
@@ -30,7 +30,12 @@ PAIR_CHECKS: tuple[Callable[[World, str, str], Judgement], ...] = (
     wire_path.from_node,
     wire_mtu.full_size,
     wire_mtu.one_more,
+    wire_tcp.transferred,
+    wire_tcp.encapsulated,
+    wire_bare.by_subnet,
 )
+NODE_CHECKS: tuple[Callable[[World, str], Judgement], ...] = (wire_local.same_node, wire_bare.never_bare)
+SYN, FIN, ACK = 0x02, 0x01, 0x10
 
 
 def pod(node: str, number: int = 1) -> Pod:
@@ -115,6 +120,18 @@ class Scene:
             and (packet.icmp.type, packet.icmp.id) == (8 if leg == "request" else 0, probe.icmp_id)
         ]
 
+    def segments(self, source: str, destination: str, flags: int, at: tuple[str, str] | None = None) -> list[int]:
+        """The places in `packets` of the TCP segments from one pod to another with these flags, at one tap or all."""
+        tapped = self._name(*at, "") if at is not None else None
+        return [
+            index
+            for index, packet in enumerate(self.packets)
+            if packet.tcp is not None
+            and packet.tcp.flags == flags
+            and (packet.inner.source, packet.inner.destination) == (pod(source).ip, pod(destination).ip)
+            and tapped in (None, packet.tap)
+        ]
+
     def _name(self, node: str, interface: str, _of: str) -> int:
         if interface == "cali":
             return self.tap(node, host_end(pod(node)))
@@ -135,13 +152,14 @@ class Scene:
         """Every judgement of the wire, by requirement and subject (`1:2` for the pair from node 1 to node 2)."""
         world = self.world()
         found = [check(world, a, b) for a, b in world.pairs() for check in PAIR_CHECKS]
-        found += [wire_local.same_node(world, node) for node in world.selected]
+        found += [check(world, node) for node in world.selected for check in NODE_CHECKS]
         return {(j.requirement, j.subject.replace("virtnest-rook-ceph-", "")): j for j in found}
 
 
 def healthy(mode: str = "Always", **configuration: bool) -> Scene:
-    """A whole round: every pair's echo, echo-full, echo-over and echo-from-node, and every node's echo-same-node."""
+    """A whole round: every pair's echo, echo-full, echo-over, echo-from-node and TCP transfer; echo-same-node."""
     scene = Scene(datastore(mode, **configuration))
+    assert scene.probes is not None
     for node in ADDRESSES:
         places: list[tuple[str | None, str, str]] = [(None, "tunl0", "RAW"), (None, "ens192", "EN10MB")]
         for number in (1, 2):
@@ -157,8 +175,12 @@ def healthy(mode: str = "Always", **configuration: bool) -> Scene:
                 if source != destination:
                     number += 1
                     _send(scene, kind, source, destination, number)
+            if source != destination:
+                number += 1
+                _transfer(scene, source, destination, 30000 + number)
         number += 1
         _send(scene, "echo-same-node", source, source, number)
+        scene.probes.append(_serves(source))
     return scene
 
 
@@ -211,17 +233,61 @@ def _way(sender: Pod | None, source: str, receiver: Pod, tunnel: bool) -> list[t
     return [*way, (receiver.node, ends[1], first + 1), (receiver.node, ends[0], first + 1)]
 
 
+def _serves(node: str) -> Probe:
+    address = pod(node).ip
+    assert address is not None
+    return Probe(f"{node} tcp-server", "tcp-server", address, address, node, "command -v nc", 0)
+
+
+def _transfer(scene: Scene, source: str, destination: str, port: int) -> None:
+    """A connection from pod to pod: its SYNs at every tap, the FINs of both sides on the underlay alone."""
+    sender, receiver, tunnel = pod(source), pod(destination), tunnelled(scene, source, destination)
+    assert sender.ip is not None
+    assert receiver.ip is not None
+    assert scene.probes is not None
+    scene.probes.append(
+        Probe(
+            f"{source}:{destination} tcp-transfer", "tcp-transfer", sender.ip, receiver.ip, source,
+            f"curl http://{receiver.ip}:8080/", 0, "200 1048576", size=1048576,
+        )
+    )  # fmt: skip
+    for flags in (SYN, SYN | ACK, FIN | ACK):
+        for one, other, ports in ((sender, receiver, (port, 8080)), (receiver, sender, (8080, port))):
+            if (flags, one) in ((SYN, receiver), (SYN | ACK, sender)):
+                continue
+            assert one.ip is not None
+            assert other.ip is not None
+            options = 20 if flags & SYN else 12
+            header = Header(one.ip, other.ip, 6, 40 + options, 64, port if flags == SYN else 0, True, False, 0, 0, 0)
+            way = _way(one, one.node, other, tunnel)
+            if not flags & SYN:
+                way = [each for each in way if each[1] == "ens192"]
+            tcp = Tcp(*ports, flags, MTU - 40 if flags & SYN else None)
+            _pass(scene, way, (one.node, other.node), header, tunnel, tcp)
+
+
 def _fly(scene: Scene, way: list[tuple[str, str, int]], header: Header, kind: int, icmp_id: int, tunnel: bool) -> None:
-    source, destination = way[0][0], way[-1][0]
+    icmp = Icmp(kind, 0, icmp_id, 1, b"abcdefgh" * 6, checksum=0x1234 + kind)
+    _pass(scene, way, (way[0][0], way[-1][0]), header, tunnel, icmp)
+
+
+def _pass(
+    scene: Scene,
+    way: list[tuple[str, str, int]],
+    nodes: tuple[str, str],
+    header: Header,
+    tunnel: bool,
+    carried: Icmp | Tcp,
+) -> None:
+    addresses = (IPv4Address(ADDRESSES[nodes[0]]), IPv4Address(ADDRESSES[nodes[1]]))
+    icmp, tcp = (carried, None) if isinstance(carried, Icmp) else (None, carried)
     for node, at, fallen in way:
         tap = scene.tap(node, "eth0", at) if at.startswith("cni-") else scene.tap(node, at)
         inner = replace(header, ttl=header.ttl - fallen)
         headers: tuple[Header, ...] = (inner,)
         if at == "ens192" and tunnel:
-            addresses = (IPv4Address(ADDRESSES[source]), IPv4Address(ADDRESSES[destination]))
             outer = replace(inner, source=addresses[0], destination=addresses[1], protocol=4, length=inner.length + 20)
             headers = (outer, inner)
         number = len(scene.packets) + 1
-        layers = ("raw" if at == "tunl0" else "eth", *("ip" for _ in headers), "icmp")
-        icmp = Icmp(kind, 0, icmp_id, 1, b"abcdefgh" * 6, checksum=0x1234 + kind)
-        scene.packets.append(Packet(tap, number, number / 1000, headers, layers, icmp))
+        layers = ("raw" if at == "tunl0" else "eth", *("ip" for _ in headers), "icmp" if icmp else "tcp")
+        scene.packets.append(Packet(tap, number, number / 1000, headers, layers, icmp, tcp))

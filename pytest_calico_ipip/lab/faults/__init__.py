@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import LabUsageError
 from ..spec import LabSpec
-from . import datastore, firewall, pods, routes, tunnel
+from . import bgp, datastore, firewall, pods, routes, tunnel, wire
 from .fault import BirdEdit, Fault
 
 if TYPE_CHECKING:
@@ -17,7 +17,17 @@ if TYPE_CHECKING:
 __all__ = ["CATALOGUE", "BirdEdit", "Fault", "chosen", "lost", "prepared"]
 
 CATALOGUE: Mapping[str, Fault] = {
-    fault.name: fault for fault in (*tunnel.FAULTS, *routes.FAULTS, *firewall.FAULTS, *pods.FAULTS, *datastore.FAULTS)
+    fault.name: fault
+    for faults in (
+        tunnel.FAULTS,
+        routes.FAULTS,
+        bgp.FAULTS,
+        firewall.FAULTS,
+        wire.FAULTS,
+        pods.FAULTS,
+        datastore.FAULTS,
+    )
+    for fault in faults
 }
 
 
@@ -43,7 +53,16 @@ def chosen(spec: LabSpec) -> tuple[Fault, ...]:
 
 
 def prepared(spec: LabSpec) -> LabSpec:
-    """The spec with what its faults need to exist. Raises `LabUsageError` as `chosen` does."""
+    """The spec with what its faults need to exist. Raises `LabUsageError` as `chosen` does, or where they disagree."""
+    for fault in chosen(spec):
+        for key, value in fault.needs.items():
+            asked = getattr(spec, key)
+            if asked not in (value, getattr(LabSpec(), key)):
+                raise LabUsageError(
+                    f"the fault {fault.name} needs {key} {value}, not {asked}.", "Leave the option out."
+                )
+            change: dict[str, Any] = {key: value}
+            spec = replace(spec, **change)
     needed = {key: value for fault in chosen(spec) for key, value in fault.extra}
     return replace(spec, extra={**needed, **spec.extra})
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..spec import Hook
@@ -23,6 +23,7 @@ class BirdEdit:
     find: str
     replace: str
     lost: tuple[str, ...] = ()  # the nodes whose block this node then has no route to
+    down: tuple[str, ...] = ()  # the nodes that this node then has no BGP session with
 
     def apply(self, text: str) -> str:
         """The changed text; a place that is not there is a mistake in the catalogue."""
@@ -49,5 +50,6 @@ class Fault:
     at_pod: tuple[Hook, ...] = ()
     objects: Callable[[Store], Awaitable[None]] | None = None
     verify: tuple[Hook, ...] = ()
+    needs: Mapping[str, str] = field(default_factory=dict)  # what the lab must be, by fields of `LabSpec`
     extra: tuple[tuple[str, str], ...] = ()  # what the lab must have for it (LabSpec.extra)
     nodes: int = 2  # how many nodes a lab needs for it

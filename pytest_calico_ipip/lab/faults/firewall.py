@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ..spec import POOL, UNDERLAY_NIC
 from .fault import Fault
-from .places import FIRST, SECOND, on
+from .places import FIRST, SECOND, THIRD, on
 
 
 def _rule(chain: str, match: str) -> tuple[str, str]:
@@ -18,7 +19,14 @@ _LARGE, _LARGE_THERE = _rule("INPUT", "-p 4 -m length --length 1401:65535")
 
 _EXTRA = "cali40all-hosts-net 10.7.120.99"
 _MEMBER = f"cali40all-hosts-net {FIRST.address.ip}"
-_SNAT = f"-t nat -s {SECOND.block} -o tunl0"
+_LOWER, _UPPER = SECOND.block.subnets(1)
+# address for address, so that nothing else of a packet changes
+_TRANSLATION = f"-t nat -s {_LOWER} -o tunl0 -j NETMAP --to {_UPPER}"
+_SET = "cali40all-hosts-net"
+_MEMBERS = f"ipset list {_SET}"
+_PROHIBITED = "FORWARD {} -i tunl0 -j REJECT --reject-with icmp-host-prohibited"
+_MASQUERADED = "cali40network-ip-pools"
+_STRANGER = THIRD.address.ip + 100
 
 FAULTS = (
     Fault(
@@ -36,23 +44,23 @@ FAULTS = (
         verify=on(SECOND, f"! ipset -q test {_MEMBER}"),
     ),
     Fault(
-        name="pods-masqueraded",
-        breaks=f"{SECOND.name} hides its pods behind its tunnel address",
-        fails=("PATH-1", "PATH-2", "PATH-3"),
-        at_start=on(SECOND, f"iptables -w -I POSTROUTING 1 {_SNAT} -j MASQUERADE"),
-        verify=on(SECOND, f"iptables -w -C POSTROUTING {_SNAT} -j MASQUERADE"),
+        name="pods-translated",
+        breaks=f"{SECOND.name} gives its pods' packets other source addresses on their way out",
+        fails=("PATH-2", "PATH-3", "PATH-4"),
+        at_start=on(SECOND, f"iptables -w {_TRANSLATION.replace(' -s', ' -I POSTROUTING 1 -s')}"),
+        verify=on(SECOND, f"iptables -w {_TRANSLATION.replace(' -s', ' -C POSTROUTING -s')}"),
     ),
     Fault(
         name="ipip-dropped",
         breaks=f"{SECOND.name} drops every IPIP packet that reaches it",
-        fails=("PATH-1",),
+        fails=("SEC-2", "PATH-1"),
         at_start=on(SECOND, _ALL),
         verify=on(SECOND, _ALL_THERE),
     ),
     Fault(
         name="ipip-dropped-pair",
         breaks=f"{SECOND.name} drops IPIP packets from {FIRST.name} and takes all others",
-        fails=("PATH-1",),
+        fails=("SEC-2", "PATH-1"),
         at_start=on(SECOND, _PAIR),
         verify=on(SECOND, _PAIR_THERE),
     ),
@@ -66,8 +74,57 @@ FAULTS = (
     Fault(
         name="large-packets-lost",
         breaks=f"{SECOND.name} drops IPIP packets longer than 1400 bytes",
-        fails=("MTU-4",),
+        fails=("SEC-2", "MTU-4"),
         at_start=on(SECOND, _LARGE),
         verify=on(SECOND, _LARGE_THERE),
+    ),
+    Fault(
+        name="host-set-incomplete",
+        breaks=f"{FIRST.name} is not in the set of hosts from which {SECOND.name} takes IPIP packets",
+        fails=("SEC-1", "SEC-2", "PATH-1"),
+        at_start=on(SECOND, f"ipset del {_SET} {FIRST.address.ip}"),
+        verify=on(SECOND, f"! {_MEMBERS} | grep -qx {FIRST.address.ip}"),
+    ),
+    Fault(
+        name="host-set-foreign",
+        breaks=f"{SECOND.name} takes IPIP packets from 192.0.2.99, too, which is no node",
+        fails=("SEC-1",),
+        at_start=on(SECOND, f"ipset add {_SET} 192.0.2.99"),
+        verify=on(SECOND, f"{_MEMBERS} | grep -qx 192.0.2.99"),
+    ),
+    Fault(
+        name="ipip-from-anybody",
+        breaks=f"{SECOND.name} has lost the rule that drops IPIP packets from hosts that are not Calico's",
+        fails=("SEC-2",),
+        at_start=on(SECOND, "iptables -w -D cali-INPUT 2"),
+        verify=on(SECOND, "! iptables -w -S cali-INPUT | grep -q 'non-Calico hosts'"),
+    ),
+    Fault(
+        name="ipip-from-stranger",
+        breaks=f"somebody sends IPIP packets to {SECOND.name} from {_STRANGER}, which is no node's address",
+        fails=("SEC-2",),
+        at_start=on(
+            THIRD,
+            f"ip address add {_STRANGER}/24 dev {UNDERLAY_NIC} && "
+            f"ip link add stray0 type ipip local {_STRANGER} remote {SECOND.address.ip} && ip link set stray0 up && "
+            "ip route add 192.0.2.50 dev stray0 && "
+            "{ setsid ping -q -i 0.2 192.0.2.50 </dev/null >/dev/null 2>&1 & }",
+        ),
+        verify=on(SECOND, "iptables -w -nvxL cali-INPUT 2 | awk '{ exit !($1 > 0) }'"),
+        nodes=3,
+    ),
+    Fault(
+        name="forward-rejected",
+        breaks=f"a firewall of {SECOND.name} rejects what leaves the tunnel before Calico's rules, as firewalld does",
+        fails=("PATH-1",),
+        at_start=on(SECOND, f"iptables -w -I {_PROHIBITED.format('1')}"),
+        verify=on(SECOND, f"iptables -w -C {_PROHIBITED.format('')}"),
+    ),
+    Fault(
+        name="pods-masqueraded",
+        breaks=f"{SECOND.name} does not know the pool for one of its own, and masquerades what its pods send there",
+        fails=("PATH-2",),
+        at_start=on(SECOND, f"ipset del {_MASQUERADED} {POOL}"),
+        verify=on(SECOND, f"! ipset list {_MASQUERADED} | grep -qx {POOL}"),
     ),
 )

@@ -20,32 +20,26 @@ def _tunnel_to(next_hop: str) -> str:
     return f'ifname = "tunl0"; onlink = true; gw = {next_hop}; accept;'
 
 
-_WITHOUT = BirdEdit(FIRST.name, _KERNEL_FILTER, f"{_KERNEL_FILTER}  if net = {_TO} then reject;\n", lost=(SECOND.name,))
+def without(node: NodeSpec, other: NodeSpec) -> BirdEdit:
+    """One node has no route to the other's block: BIRD knows it, and leaves the kernel alone."""
+    change = f"{_KERNEL_FILTER}  if net = {other.block} then reject;\n"
+    return BirdEdit(node.name, _KERNEL_FILTER, change, lost=(other.name,))
+
+
+_WITHOUT = without(FIRST, SECOND)
 _HOP = f"nexthop via {SECOND.address.ip} dev tunl0 onlink"
-_BIRDCL = "birdcl -s /var/run/calico/bird.ctl"
-_SESSION = f"Mesh_{str(SECOND.address.ip).replace('.', '_')}"
-
-
-def _until_gone(node: NodeSpec) -> str:
-    """Wait until a node has no route to the second node's block any more."""
-    route = f'test -z "$(ip route show exact {_TO})"'
-    return (
-        f"for each in $(seq 100); do {route} && exit 0; sleep 0.1; done; echo {node.name} keeps its route >&2; exit 1"
-    )
-
-
 FAULTS = (
     Fault(
         name="block-route-missing",
         breaks=f"{FIRST.name} has no route to the block of {SECOND.name}",
-        fails=("ROUTE-2", "ROUTE-5", "PATH-1", "PATH-3", "PATH-7"),
+        fails=("ROUTE-2", "ROUTE-5", "PATH-1", "PATH-3", "PATH-7", "PATH-8", "PATH-9"),
         bird=(_WITHOUT,),
         verify=on(FIRST, f'test -z "$(ip route show exact {_TO})"'),
     ),
     Fault(
         name="block-route-wrong-node",
         breaks=f"{FIRST.name} sends packets for the block of {SECOND.name} to {THIRD.name}",
-        fails=("ROUTE-2", "ROUTE-4", "ROUTE-5", "PATH-1", "PATH-3", "PATH-4", "PATH-5", "PATH-7"),
+        fails=("ROUTE-2", "ROUTE-4", "ROUTE-5", "PATH-1", "PATH-3", "PATH-4", "PATH-5", "PATH-7", "PATH-8"),
         bird=(_kernel(_tunnel_to(str(THIRD.address.ip))),),
         verify=on(FIRST, f"ip route show exact {_TO} | grep -q 'via {THIRD.address.ip} dev tunl0'"),
         nodes=3,
@@ -60,7 +54,7 @@ FAULTS = (
     Fault(
         name="block-route-bare",
         breaks=f"{FIRST.name} sends packets for the block of {SECOND.name} bare through {UNDERLAY_NIC}",
-        fails=("ROUTE-2", "ROUTE-4", "ROUTE-5", "PATH-1", "PATH-3", "PATH-7"),
+        fails=("ROUTE-2", "ROUTE-4", "ROUTE-5", "PATH-1", "PATH-3", "PATH-7", "PATH-8", "PATH-9"),
         bird=(_kernel("accept;"),),
         verify=on(FIRST, f"ip route show exact {_TO} | grep -q 'via {SECOND.address.ip} dev {UNDERLAY_NIC}'"),
     ),
@@ -84,16 +78,9 @@ FAULTS = (
         verify=on(FIRST, f"ip route show exact {_TO} | grep -q ' proto kernel '"),
     ),
     Fault(
-        name="bgp-session-down",
-        breaks=f"{FIRST.name} has no BGP session with {SECOND.name}, and so neither has the other's routes",
-        fails=("BGP-1", "ROUTE-2", "ROUTE-5", "PATH-1", "PATH-3", "PATH-7"),
-        at_start=on(FIRST, f"{_BIRDCL} disable {_SESSION} && {_until_gone(FIRST)}"),
-        verify=on(FIRST, f"{_BIRDCL} show protocols {_SESSION} | grep -qw down"),
-    ),
-    Fault(
         name="borrowed-route-missing",
         breaks=f"{FIRST.name} has no route to the pod of {SECOND.name} whose address is from another block",
-        fails=("ROUTE-6", "ROUTE-5"),
+        fails=("ROUTE-5", "ROUTE-6", "PATH-1", "PATH-3", "PATH-4", "PATH-5", "PATH-7", "PATH-8"),
         bird=(
             BirdEdit(
                 FIRST.name, _KERNEL_FILTER, f"{_KERNEL_FILTER}  if source = RTS_BGP && net.len = 32 then reject;\n"
@@ -103,6 +90,31 @@ FAULTS = (
         # a /32 is printed without its length
         verify=on(FIRST, 'test -z "$(ip route show dev tunl0 | grep -v /)"'),
         nodes=3,
+    ),
+    Fault(
+        name="route-of-other-owner",
+        breaks=f"{FIRST.name} has Felix's route to the block of {SECOND.name}, too: a leftover of the other owner",
+        fails=("ROUTE-7",),
+        at_start=on(FIRST, f"ip route add {_TO} via {SECOND.address.ip} dev tunl0 onlink proto 80 metric 512"),
+        verify=on(FIRST, f"ip route show exact {_TO} | grep -q ' proto 80 '"),
+    ),
+    Fault(
+        name="policy-rule",
+        breaks=f"a policy rule of {FIRST.name} sends packets for the block of {SECOND.name} to the default gateway",
+        fails=("ROUTE-4", "ROUTE-5", "PATH-1"),
+        at_start=on(
+            FIRST,
+            f"ip route add default via {FIRST.gateway} dev {UNDERLAY_NIC} table 100 && "
+            f"ip rule add to {_TO} lookup 100 priority 100",
+        ),
+        verify=on(FIRST, "ip rule show | grep -q 'lookup 100'"),
+    ),
+    Fault(
+        name="default-route-missing",
+        breaks=f"{SECOND.name} has no default route: it does not answer its pods' ARP requests for their gateway",
+        fails=("NODE-4", "POD-4", "PATH-1", "PATH-6"),
+        at_start=on(SECOND, "ip route del default"),
+        verify=on(SECOND, 'test -z "$(ip route show default)"'),
     ),
     Fault(
         name="blackhole-missing",
@@ -116,7 +128,7 @@ FAULTS = (
     Fault(
         name="route-more-specific",
         breaks=f"{FIRST.name} has a route to half of the block of {SECOND.name} that nothing explains",
-        fails=("ROUTE-4",),
+        fails=("ROUTE-4", "ROUTE-5", "BGP-2"),
         at_start=on(
             FIRST,
             f"ip route add {_UPPER_HALF} via {SECOND.address.ip} dev tunl0 onlink proto static",
@@ -126,7 +138,7 @@ FAULTS = (
     Fault(
         name="route-stale",
         breaks=f"{FIRST.name} has a route to a block that no node has any more",
-        fails=("ROUTE-4",),
+        fails=("ROUTE-4", "BGP-2"),
         at_start=on(FIRST, f"ip route add 10.233.127.0/24 via {SECOND.address.ip} dev tunl0 onlink proto static"),
         verify=on(FIRST, "ip route show exact 10.233.127.0/24 | grep -q tunl0"),
     ),

@@ -39,7 +39,7 @@ FAULTS = (
     Fault(
         name="tunnel-down",
         breaks=f"tunl0 of {SECOND.name} is down",
-        fails=("TUN-1", "ROUTE-2", "ROUTE-5", "PATH-1", "PATH-3", "PATH-7"),
+        fails=("TUN-1", "ROUTE-2", "ROUTE-5", "PATH-1", "PATH-3", "PATH-7", "PATH-8", "PATH-9"),
         at_start=on(SECOND, "ip link set tunl0 down"),
         verify=on(SECOND, "! ip -o link show tunl0 | grep -q '[<,]UP[,>]'"),
     ),
@@ -67,7 +67,7 @@ FAULTS = (
     Fault(
         name="tunnel-ttl",
         breaks=f"tunl0 of {SECOND.name} gives every packet the TTL 32 outside",
-        fails=("TUN-1", "PATH-3", "PATH-4", "PATH-7"),
+        fails=("TUN-1", "PATH-3", "PATH-4", "PATH-7", "PATH-8"),
         # a TTL of the tunnel's own wants path MTU discovery, and the kernel's own tunl0 takes neither
         at_start=on(SECOND, _another(f"local {SECOND.address.ip} remote any ttl 32")),
         verify=on(SECOND, "ip -d -o link show tunl0 | grep -q ' ttl 32 '"),

@@ -91,8 +91,8 @@ class Topology:
     async def ready(self, timeout: float = 30) -> None:
         """Until every BGP session is Established and every block route is in every kernel.
 
-        Routes that an edit of BIRD's configuration takes away are not waited for. Raises `LabError` with what is
-        still missing.
+        Sessions and routes that an edit of BIRD's configuration takes away are not waited for. Raises `LabError` with
+        what is still missing.
         """
         deadline = time.monotonic() + timeout
         waiting = dict(self.nodes)
@@ -117,9 +117,12 @@ class Topology:
         except (OSError, asyncio.TimeoutError) as error:
             return f"BIRD does not answer ({error})"
         peers = [other.spec for other in self.nodes.values() if other is not node]
+        mine = [edit for edit in self.edits if edit.node == node.spec.name]
+        silent = {name for edit in mine for name in edit.down}
+        peers = [peer for peer in peers if peer.name not in silent]
         if down := [name for peer in peers if not states.get(name := bird.mesh_name(peer.address.ip))]:
             return f"not Established: {', '.join(down)}"
-        lost = {name for edit in self.edits if edit.node == node.spec.name for name in edit.lost}
+        lost = {name for edit in mine for name in edit.lost}
         routes = node.kernel_routes()
         blocks = [str(block) for other in [*peers, node.spec] if other.name not in lost for block in other.blocks]
         if absent := [block for block in blocks if block not in routes]:

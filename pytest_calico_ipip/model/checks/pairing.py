@@ -33,13 +33,22 @@ def pairings(case: Case, *, namespaces: bool) -> tuple[Pairing, ...]:
     if not found:
         about = "under test " if namespaces else ""
         on_node = f"a live pod {about}with an address in an IPIP pool on {case.node}"
-        if namespaces and case.world.live:
+        if namespaces and _outside(case):
+            case.not_applicable(f"no pod under test on {case.node} has an address in an IPIP pool (POD-1)")
+        elif namespaces and case.world.live:
             case.lack(Absent(on_node, failed=True))
         elif namespaces:
             case.lack(Absent(on_node, failed=False))
         else:
             case.not_applicable(f"there is no live pod with an address in an IPIP pool on {case.node}")
     return found
+
+
+def _outside(case: Case) -> bool:
+    """Whether there are pods under test on the node, with addresses, and none of these in an IPIP pool."""
+    addresses = [pod.ip for pod in case.world.pods if pod.node == case.node and pod.ip is not None]
+    pools = [pool for pool in case.datastore.pools if pool.ipip]
+    return bool(addresses) and not any(address in pool.cidr for address in addresses for pool in pools)
 
 
 def pair(state: NodeState, local: LocalPod) -> Pairing:

@@ -101,7 +101,9 @@ def tunnelled(world: World, source: str, destination: str) -> bool:
     pods = [pod for pod in world.pods or world.datastore.pods if pod.node == destination and pod.ip is not None]
     ways = [world.expected[source].way_to(pod.ip) for pod in pods if pod.ip is not None]
     kinds = {way.kind for way in ways if way is not None}
-    return not kinds or "tunnel" in kinds
+    pools = [world.datastore.pool_of(pod.ip) for pod in pods if pod.ip is not None]
+    bare = bool(pools) and all(pool is not None and not pool.ipip for pool in pools)
+    return "tunnel" in kinds or not (kinds or bare)
 
 
 def _transfers(world: World, capture: Capture, source: str, destination: str) -> list[Probe]:

@@ -45,6 +45,8 @@ def pools_apart(signs: Signs) -> Iterator[Found]:
         "block ": "block-misplaced",
     }
     for symptom in signs.of("POOL-2"):
+        if symptom not in signs.left:
+            continue
         ident = next((ident for start, ident in kinds.items() if symptom.what.startswith(start)), "")
         if ident:
             plural = "ippools" if ident == "pools-overlap" else "ipamblocks"
@@ -54,7 +56,10 @@ def pools_apart(signs: Signs) -> Iterator[Found]:
                 "block-misplaced": f"The {symptom.what} does not fit its pool: it is {symptom.observed}",
             }[ident]
             show = kubectl("get", f"{plural}.{signs.store.group}", "-o", "wide")
-            yield Found(ident, ("cluster",), sentence, (symptom,), (symptom.fact(),), (show,))
+            # the one that does not belong there mostly has another size, too
+            both = {f"block {symptom.last}", f"block {symptom.observed}"} if ident == "blocks-overlap" else set()
+            also = (s for s in signs.of("POOL-2") if s.what in both)
+            yield Found(ident, ("cluster",), sentence, (symptom, *also), (symptom.fact(),), (show,))
 
 
 def announced_twice(signs: Signs) -> Iterator[Found]:
@@ -73,7 +78,13 @@ def announced_twice(signs: Signs) -> Iterator[Found]:
         pool3 = (s for s in signs.of("POOL-3") if str(block.cidr) in s.what.split())
         routes = (s for s in signs.of(*_ROUTES) if s.network is not None and s.network.subnet_of(block.cidr))
         bgp = (s for s in signs.of("BGP-2") if str(block.cidr) in f"{s.what} {s.observed}".split())
-        legs = [s for s, leg in signs.packets() if leg.destination in block.cidr and (s.astray or s.broken is not None)]
+        # a node that takes the block for its own also refuses what comes from there by the tunnel
+        legs = [
+            s
+            for s, leg in signs.packets()
+            if (leg.destination in block.cidr and (s.astray or s.broken is not None))
+            or (leg.source in block.cidr and leg.destination_node in claiming and s.broken_within(leg.destination_node))
+        ]
         direct = (*pool3, *routes, *bgp)
         if not direct:
             continue

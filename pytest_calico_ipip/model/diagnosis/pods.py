@@ -38,6 +38,7 @@ def _family(
     signs: Signs, node: str, ident: str, own: list[Symptom], said: str, *also: str, command: str = ""
 ) -> Iterator[Found]:
     """One cause for all pods of a node that have the same trouble. `also`: requirements that it explains with them."""
+    own = [s for s in own if s.difference is not None]  # what could not be judged has other causes
     pods = _pods(signs, node)
     concerned = {key: pods[key] for s in own if (key := s.what.split(" ")[0]) in pods}
     if not own:

@@ -110,6 +110,10 @@ class Symptom:
         """Whether its packet left its way and was not seen any more."""
         return self.broken is not None and not self.astray
 
+    def broken_within(self, node: str) -> bool:
+        """Whether its packet left its way inside this node."""
+        return self.broken is not None and self.broken.within(node)
+
     def fact(self) -> str:
         """It in one line, with the file."""
         if self.difference is None:

@@ -1,0 +1,1 @@
+"""Tests of the lesson, of the languages, and of text by its width."""
