@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -22,8 +21,6 @@ from pytest_calico_ipip.report.wording import CONTROL
 from tests.model.recordings import ALWAYS, CROSS, FELIX, RECORDED
 from tests.model.test_wire_checks import BROKEN, lose
 from tests.model.wire_scene import ADDRESSES, BLOCKS, A, B, C, Scene, healthy, host_end, pod
-
-needs_tshark = pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
 
 
 @cache
@@ -68,7 +65,6 @@ def routed(scene: Scene) -> Scene:
     return scene
 
 
-@needs_tshark
 @pytest.mark.parametrize(("name", "receiver"), [(ALWAYS, B), (CROSS, C), (FELIX, B)])
 def test_real_calico_gives_a_whole_lesson(name: str, receiver: str) -> None:
     """On each recording one packet is told through all eight taps and back, each step with a reason."""
@@ -81,7 +77,6 @@ def test_real_calico_gives_a_whole_lesson(name: str, receiver: str) -> None:
     assert [remark.key for remark in lesson.ending] == ["ending.mirrored", "ending.no-df"]
 
 
-@needs_tshark
 def test_each_step_says_what_decided_it() -> None:
     """Pod's route and ARP, block route, second look-up, outer header, /32 over blackhole: in the order of the walk."""
     assert keys(only(recording(ALWAYS))) == [
@@ -96,7 +91,6 @@ def test_each_step_says_what_decided_it() -> None:
     ]
 
 
-@needs_tshark
 def test_the_values_are_the_worlds() -> None:
     """Routes stand there as the node printed them, headers as the wire had them."""
     text = told(recording(ALWAYS))
@@ -113,14 +107,12 @@ def test_the_values_are_the_worlds() -> None:
         assert f"      {line}\n" in text
 
 
-@needs_tshark
 def test_a_router_between_the_nodes_is_told() -> None:
     """Across subnets the outer TTL falls on the way, and the lesson says how far and why."""
     assert "wire.router" in keys(only(recording(CROSS)))[4]
     assert "lowered the outermost TTL from 63 to 62" in " ".join(told(recording(CROSS)).split())
 
 
-@needs_tshark
 def test_the_owner_of_the_route_is_told() -> None:
     """A route that Felix wrote is not said to come from BIRD."""
     said = keys(only(recording(FELIX)))[1]
@@ -129,7 +121,6 @@ def test_the_owner_of_the_route_is_told() -> None:
     assert "proto 80: Felix wrote this route" in told(recording(FELIX))
 
 
-@needs_tshark
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("name", [ALWAYS, CROSS, FELIX])
 def test_both_languages_tell_it_within_the_width(name: str, language: str) -> None:
@@ -142,7 +133,6 @@ def test_both_languages_tell_it_within_the_width(name: str, language: str) -> No
     assert "10.7.120.11" in text
 
 
-@needs_tshark
 def test_columns_line_up_in_chinese() -> None:
     """Labels of two and of four characters give their values the same first column."""
     text = told(recording(ALWAYS), "zh")

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 from pytest_calico_ipip.report.ledger import Ledger
 from pytest_calico_ipip.report.record import Record
@@ -36,11 +33,9 @@ def run(*arguments: str, **environment: str) -> tuple[int, str]:
     return ran.returncode, ran.stdout + ran.stderr
 
 
-needs_tshark = pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
 REPLAY = ("--ipip-replay", str(RECORDED / ALWAYS))
 
 
-@needs_tshark
 def test_the_lesson_stands_above_the_verdict() -> None:
     """With --ipip-explain the lesson is printed, and the verdict stays the end of the run."""
     status, output = run(*REPLAY, "--ipip-explain", "-k", "MTU or mtu")
@@ -49,13 +44,11 @@ def test_the_lesson_stands_above_the_verdict() -> None:
     assert lesson < output.index("outer      10.7.120.11 → 10.7.120.12") < verdict_ < output.index("VERDICT")
 
 
-@needs_tshark
 def test_silent_without_the_option() -> None:
     """Nobody gets a lesson who did not ask for one."""
     assert "How one packet travels" not in run(*REPLAY, "-k", "mtu")[1]
 
 
-@needs_tshark
 def test_chinese_by_the_environment() -> None:
     """IPIP_LANG=zh makes lesson and verdict Chinese; ids and commands stay."""
     _, output = run(*REPLAY, IPIP_LANG="zh", IPIP_EXPLAIN="1")
@@ -71,7 +64,6 @@ def test_chinese_by_the_environment() -> None:
         assert text in output
 
 
-@needs_tshark
 def test_workers_send_their_notes() -> None:
     """With pytest-xdist the controller tells the lesson and what the workers' judges noted, once."""
     status, output = run(*REPLAY, "--ipip-explain", "-n", "2")

@@ -110,7 +110,8 @@ def _ending(flight: Flight, steps: Sequence[Step], reply: Sequence[Stop]) -> Ite
     back = flight.reply.died_at
     if back is not None:
         yield _lost("ending.reply-lost", flight.reply, back)
-    elif any(stop.sight is Sight.UNKNOWN and not stop.point.optional for stop in (*flight.request.stops, *reply)):
+        return
+    if any(stop.sight is Sight.UNKNOWN and not stop.point.optional for stop in (*flight.request.stops, *reply)):
         yield Remark("ending.unwatched")
     elif _mirrored(flight):
         key = "ending.mirrored" if flight.request.tunnelled else "ending.mirrored-bare"
