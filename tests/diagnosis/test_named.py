@@ -139,7 +139,7 @@ NAMED: dict[str, str] = {
     "tunnel address no address": "tunnel-address-unset",
     "pools overlap": "pools-overlap",
     "block of another size": "block-misplaced",
-    "blocks overlap": "blocks-overlap block-misplaced",
+    "blocks overlap": "blocks-overlap",
     "block in no pool": "block-misplaced",
     "two affinities": "block-announced-twice",
     "affinity pending": "affinity-not-confirmed",

@@ -123,7 +123,7 @@ def test_nobody_to_ask(tmp_path: Path) -> None:
     assert read(tmp_path) == said
 
 
-def test_nobody_to_ask(tmp_path: Path) -> None:
+def test_no_pod_and_no_birdcl(tmp_path: Path) -> None:
     """Where neither a calico-node pod nor the node can be asked, no BIRD is known to run."""
     words = "no calico-node pod runs on this node, and the node itself has no birdcl that answers (birdcl: not found)"
     (tmp_path / "commands.tsv").write_text(f"birdcl-protocols.txt\t127\tbirdcl show protocols\t{words}\n")

@@ -69,7 +69,9 @@ def _suite(report: Path, before: Sequence[str], arguments: Sequence[str]) -> Ver
 
 def _causes(report: Path) -> tuple[str, ...]:
     properties = ElementTree.parse(report).getroot().iterfind("testsuite/properties/property")
-    return tuple(sorted({item.get("value", "").partition(": ")[0] for item in properties if item.get("name") == "cause"}))
+    return tuple(
+        sorted({item.get("value", "").partition(": ")[0] for item in properties if item.get("name") == "cause"})
+    )
 
 
 def _outcomes(report: Path) -> dict[str, Subjects]:

@@ -17,6 +17,319 @@ class Broken:
     failed: Subjects
     causes: tuple[str, ...]
     warned: Subjects = field(default_factory=dict)
+    erred: Subjects = field(default_factory=dict)  # what cannot be judged while this is broken
 
 
-TABLE: dict[str, Broken] = {}
+TABLE: dict[str, Broken] = {
+    "tunnel-mtu-low": Broken(
+        {"MTU-1": ("2",), "MTU-2": ("2",), "MTU-4": ("2:1", "2:3")},
+        ("tunnel-mtu-low",),
+    ),
+    "tunnel-mtu-high": Broken(
+        {"MTU-1": ("2",)},
+        ("tunnel-mtu-high",),
+    ),
+    "tunnel-down": Broken(
+        {
+            "PATH-1": ("1:2", "2:1", "2:3", "3:2"),
+            "PATH-3": ("2:1", "2:3"),
+            "PATH-7": ("2:1", "2:3"),
+            "PATH-8": ("2:1", "2:3"),
+            "PATH-9": ("2",),
+            "ROUTE-2": ("2",),
+            "ROUTE-5": ("2",),
+            "TUN-1": ("2",),
+        },
+        ("tunnel-down",),
+    ),
+    "tunnel-address-missing": Broken(
+        {"PATH-7": ("2:1", "2:3"), "TUN-2": ("2",)},
+        ("tunnel-address-missing",),
+    ),
+    "tunnel-address-extra": Broken(
+        {"TUN-2": ("2",)},
+        ("tunnel-address-extra",),
+    ),
+    "tunnel-ttl": Broken(
+        {
+            "PATH-3": ("2:1", "2:3"),
+            "PATH-4": ("1:2", "3:2"),
+            "PATH-7": ("1:2", "2:1", "2:3", "3:2"),
+            "PATH-8": ("2:1", "2:3"),
+            "TUN-1": ("2",),
+        },
+        ("tunnel-bound", "tunnel-ttl"),
+    ),
+    "forwarding-off": Broken(
+        {"NODE-4": ("2",), "PATH-1": ("1:2", "2:1", "2:3", "3:2"), "PATH-6": ("2",), "POD-4": ("2",), "VETH-4": ("2",)},
+        ("forwarding-off",),
+    ),
+    "block-route-missing": Broken(
+        {
+            "PATH-1": ("1:2", "2:1"),
+            "PATH-3": ("1:2",),
+            "PATH-7": ("1:2",),
+            "PATH-8": ("1:2",),
+            "PATH-9": ("1",),
+            "ROUTE-2": ("1",),
+            "ROUTE-5": ("1",),
+        },
+        ("route-missing",),
+    ),
+    "block-route-wrong-node": Broken(
+        {
+            "PATH-1": ("1:2", "2:1"),
+            "PATH-3": ("1:2",),
+            "PATH-4": ("2:1",),
+            "PATH-5": ("1:2", "2:1"),
+            "PATH-7": ("1:2", "2:1"),
+            "PATH-8": ("1:2",),
+            "ROUTE-2": ("1",),
+            "ROUTE-4": ("1",),
+            "ROUTE-5": ("1",),
+        },
+        ("route-wrong-node",),
+    ),
+    "block-route-bare": Broken(
+        {
+            "PATH-1": ("1:2", "2:1"),
+            "PATH-3": ("1:2",),
+            "PATH-7": ("1:2",),
+            "PATH-8": ("1:2",),
+            "PATH-9": ("1", "2"),
+            "ROUTE-2": ("1",),
+            "ROUTE-4": ("1",),
+            "ROUTE-5": ("1",),
+        },
+        ("route-bare",),
+    ),
+    "block-route-double": Broken(
+        {"ROUTE-2": ("1",), "ROUTE-4": ("1",)},
+        ("route-several-ways",),
+    ),
+    "borrowed-route-missing": Broken(
+        {
+            "PATH-1": ("1:2", "2:1"),
+            "PATH-3": ("1:2",),
+            "PATH-4": ("2:1",),
+            "PATH-5": ("1:2", "2:1"),
+            "PATH-7": ("1:2",),
+            "PATH-8": ("1:2",),
+            "ROUTE-5": ("1",),
+            "ROUTE-6": ("1",),
+        },
+        ("route-missing",),
+    ),
+    "route-of-other-owner": Broken(
+        {"ROUTE-7": ("1",)},
+        ("route-owner-leftover",),
+    ),
+    "policy-rule": Broken(
+        {
+            "PATH-1": ("1:2", "2:1"),
+            "PATH-3": ("1:2",),
+            "PATH-7": ("1:2",),
+            "PATH-8": ("1:2",),
+            "PATH-9": ("1",),
+            "ROUTE-4": ("1",),
+            "ROUTE-5": ("1",),
+        },
+        ("dropped-to-pods", "policy-rule"),
+    ),
+    "blackhole-missing": Broken(
+        {"ROUTE-3": ("2",)},
+        ("blackhole-missing",),
+    ),
+    "route-more-specific": Broken(
+        {"BGP-2": ("1",), "ROUTE-4": ("1", "2", "3"), "ROUTE-5": ("3",)},
+        ("route-more-specific",),
+    ),
+    "bgp-session-down": Broken(
+        {
+            "BGP-1": ("1", "2"),
+            "PATH-1": ("1:2", "2:1"),
+            "PATH-3": ("1:2", "2:1"),
+            "PATH-7": ("1:2", "2:1"),
+            "PATH-8": ("1:2", "2:1"),
+            "PATH-9": ("1", "2"),
+            "ROUTE-2": ("1", "2"),
+            "ROUTE-5": ("1", "2"),
+        },
+        ("bgp-session-down",),
+    ),
+    "foreign-route-announced": Broken(
+        {"BGP-2": ("2",), "ROUTE-4": ("1", "2", "3")},
+        ("route-stale",),
+    ),
+    "host-set-extra": Broken(
+        {"SEC-1": ("2",)},
+        ("host-set-foreign",),
+    ),
+    "host-set-missing": Broken(
+        {"PATH-1": ("1:2", "2:1"), "SEC-1": ("2",), "SEC-2": ("2",)},
+        ("host-set-incomplete",),
+    ),
+    "pods-translated": Broken(
+        {
+            "PATH-1": ("2:3",),
+            "PATH-2": ("2:1", "2:3"),
+            "PATH-3": ("2:1", "2:3"),
+            "PATH-4": ("2:1", "2:3"),
+            "PATH-7": ("2:1", "2:3"),
+        },
+        ("dropped-from-pods", "inner-address-translated", "other-way"),
+    ),
+    "ipip-dropped": Broken(
+        {"PATH-1": ("1:2", "2:1", "2:3", "3:2"), "SEC-2": ("2",)},
+        ("firewall-drops-ipip",),
+    ),
+    "ipip-dropped-pair": Broken(
+        {"PATH-1": ("1:2", "2:1"), "SEC-2": ("2",)},
+        ("firewall-drops-ipip",),
+    ),
+    "ipip-lost-one-way": Broken(
+        {"PATH-1": ("1:2", "2:1")},
+        ("firewall-drops-ipip",),
+    ),
+    "large-packets-lost": Broken(
+        {"MTU-4": ("1:2", "2:1", "2:3", "3:2"), "MTU-6": ("2:1", "2:3"), "SEC-2": ("2",)},
+        ("firewall-drops-ipip",),
+    ),
+    "ipip-from-anybody": Broken(
+        {"SEC-2": ("2",)},
+        ("ipip-from-anybody",),
+    ),
+    "outer-source-other": Broken(
+        {
+            "PATH-3": ("2:1", "2:3"),
+            "PATH-4": ("1:2", "3:2"),
+            "PATH-7": ("1:2", "2:1", "2:3", "3:2"),
+            "PATH-8": ("2:1", "2:3"),
+            "SEC-1": ("1", "3"),
+        },
+        ("host-set-foreign", "outer-address-wrong"),
+    ),
+    "fragmenting-allowed": Broken(
+        {"PATH-3": ("2:1", "2:3"), "PATH-7": ("2:1", "2:3"), "PATH-8": ("2:1", "2:3")},
+        ("outer-header-odd",),
+    ),
+    "payload-changed": Broken(
+        {"PATH-5": ("1:2", "2:1", "2:3", "3:2")},
+        ("payload-changed",),
+    ),
+    "tcp-lost": Broken(
+        {"MTU-6": ("1:2", "2:1", "2:3", "3:2")},
+        ("tcp-lost",),
+    ),
+    "tcp-mss-clamped": Broken(
+        {"MTU-6": ("1:2", "2:1", "2:3", "3:2")},
+        ("tcp-mss-rewritten",),
+    ),
+    "underlay-mtu-small": Broken(
+        {"MTU-1": ("2",), "MTU-2": ("2",), "MTU-4": ("1:2", "2:1", "2:3", "3:2")},
+        ("large-packets-lost-on-the-way", "tunnel-mtu-high"),
+    ),
+    "near-encapsulated": Broken(
+        {
+            "PATH-1": ("1:2", "2:1"),
+            "PATH-10": ("1:2",),
+            "PATH-7": ("1:2",),
+            "ROUTE-2": ("1",),
+            "ROUTE-4": ("1",),
+            "ROUTE-5": ("1",),
+        },
+        ("route-encapsulated",),
+    ),
+    "workload-mac": Broken(
+        {"VETH-3": ("2",)},
+        ("workload-mac",),
+    ),
+    "workload-renamed": Broken(
+        {"ROUTE-1": ("2",), "ROUTE-4": ("2",), "ROUTE-5": ("2",), "VETH-1": ("2",)},
+        ("workload-name", "workload-route-wrong"),
+    ),
+    "pod-behind-bridge": Broken(
+        {"VETH-2": ("2",)},
+        ("workload-peer",),
+    ),
+    "workload-route-missing": Broken(
+        {
+            "PATH-1": ("1:2", "2:1", "2:3", "3:2"),
+            "PATH-6": ("2",),
+            "POD-4": ("2",),
+            "ROUTE-1": ("2",),
+            "ROUTE-5": ("2",),
+        },
+        ("workload-route-missing",),
+    ),
+    "proxy-arp-off": Broken(
+        {"PATH-1": ("1:2", "2:1", "2:3", "3:2"), "PATH-6": ("2",), "POD-4": ("2",), "VETH-4": ("2",)},
+        ("proxy-arp-off",),
+    ),
+    "pod-mtu": Broken(
+        {"MTU-2": ("2",), "MTU-4": ("2:1", "2:3")},
+        ("pod-mtu-high",),
+        warned={"MTU-3": ("cluster",)},
+    ),
+    "pod-route-mtu": Broken(
+        {"MTU-5": ("2:1", "2:3")},
+        ("oversize-not-refused",),
+    ),
+    "pod-second-address": Broken(
+        {"POD-2": ("2",)},
+        ("pod-address-extra",),
+    ),
+    "pod-gateway-route-missing": Broken(
+        {"POD-3": ("2",)},
+        ("pod-gateway-route",),
+    ),
+    "pod-mtu-small": Broken(
+        {"MTU-4": ("1:2", "3:2")},
+        ("large-packets-dropped",),
+        warned={"MTU-2": ("2",), "MTU-3": ("cluster",)},
+    ),
+    "pool-disabled": Broken(
+        {"POOL-1": ("1", "2", "3")},
+        ("pool-disabled",),
+    ),
+    "pool-not-ipip": Broken(
+        {"POD-1": ("1", "2", "3"), "POOL-1": ("1", "2", "3")},
+        ("pool-not-ipip",),
+    ),
+    "pools-overlap": Broken(
+        {"POOL-2": ("cluster",)},
+        ("pools-overlap",),
+    ),
+    "block-affinity-pending": Broken(
+        {"POOL-3": ("cluster",)},
+        ("affinity-not-confirmed",),
+    ),
+    "route-owners-disagree": Broken(
+        {"POOL-4": ("1", "2", "3")},
+        ("route-owners-disagree",),
+    ),
+    "node-address-bare": Broken(
+        {"NODE-1": ("2",), "ROUTE-2": ("1", "3"), "ROUTE-4": ("1", "3"), "SEC-1": ("1", "2", "3")},
+        ("node-address-unset",),
+        erred={
+            "NODE-2": ("2",),
+            "PATH-3": ("1:2", "2:1", "2:3", "3:2"),
+            "PATH-4": ("1:2", "2:1", "2:3", "3:2"),
+            "PATH-7": ("1:2", "2:1", "2:3", "3:2"),
+            "PATH-8": ("1:2", "2:1", "2:3", "3:2"),
+        },
+    ),
+    "node-internal-ip": Broken(
+        {},
+        (),
+        warned={"NODE-2": ("2",)},
+    ),
+    "tunnel-address-duplicate": Broken(
+        {"NODE-3": ("1", "2"), "PATH-7": ("1:2", "1:3", "2:1")},
+        ("tunnel-address-duplicate",),
+    ),
+    "tunnel-address-not-allocated": Broken(
+        {"NODE-3": ("2",)},
+        ("tunnel-address-not-allocated",),
+    ),
+}

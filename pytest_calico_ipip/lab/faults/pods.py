@@ -74,7 +74,7 @@ FAULTS = (
     Fault(
         name="pod-mtu",
         breaks=f"the pods of {SECOND.name} have an MTU of 1500, as if there were no tunnel",
-        fails=("MTU-2", "MTU-4"),
+        fails=("MTU-2", "MTU-3", "MTU-4"),
         at_pod=on(SECOND, f'ip link set "$HOST_IFACE" mtu 1500 && {_IN_POD} link set eth0 mtu 1500'),
         verify=on(SECOND, _each('grep -q 1500 "/sys/class/net/$each/mtu"')),
     ),
@@ -105,47 +105,5 @@ FAULTS = (
         fails=("MTU-2", "MTU-3", "MTU-4"),
         at_pod=on(SECOND, f'ip link set "$HOST_IFACE" mtu 1400 && {_IN_POD} link set eth0 mtu 1400'),
         verify=on(SECOND, _each('grep -q 1400 "/sys/class/net/$each/mtu"')),
-    ),
-    Fault(
-        name="pod-netmask",
-        breaks=f"the pods of {SECOND.name} have their address with the mask of the block",
-        fails=("POD-2",),
-        at_pod=on(
-            SECOND,
-            f'{_IN_POD} address add "$POD_IP/24" dev eth0 && {_IN_POD} address del "$POD_IP/32" dev eth0',
-        ),
-    ),
-    Fault(
-        name="pod-other-gateway",
-        breaks=f"the default route of the pods of {SECOND.name} is via 169.254.1.2",
-        fails=("POD-3",),
-        at_pod=on(SECOND, f"{_IN_POD} route replace default via 169.254.1.2 dev eth0 onlink"),
-    ),
-    Fault(
-        name="pod-gateway-mac",
-        breaks=f"the pods of {SECOND.name} have a fixed, wrong MAC address for their gateway",
-        fails=("POD-4", "PATH-1", "PATH-6"),
-        at_pod=on(SECOND, f"{_IN_POD} neighbour replace 169.254.1.1 lladdr {_MAC} dev eth0 nud permanent"),
-    ),
-    Fault(
-        name="pod-other-interface",
-        breaks=f"eth0 of the pods of {SECOND.name} is another plug-in's; Calico's cable ends in another device",
-        fails=("VETH-2",),
-        at_pod=on(
-            SECOND,
-            f"{_IN_POD} link set eth0 down && {_IN_POD} link set eth0 name net1 && {_IN_POD} link set net1 up && "
-            'ip link add "mul${HOST_IFACE#cali}" mtu 1480 type veth peer name eth0 mtu 1480 netns "$NETNS" && '
-            'ip link set "mul${HOST_IFACE#cali}" up && '
-            f'{_IN_POD} address del "$POD_IP/32" dev net1 && {_IN_POD} link set eth0 up && '
-            f'{_IN_POD} address add "$POD_IP/32" dev eth0 && {_IN_POD} route add 169.254.1.1 dev eth0 scope link && '
-            f"{_IN_POD} route add default via 169.254.1.1 dev eth0",
-        ),
-    ),
-    Fault(
-        name="workload-down",
-        breaks=f"the workload interfaces of {SECOND.name} are down",
-        fails=("VETH-3", "ROUTE-1", "ROUTE-5", "POD-4", "PATH-1", "PATH-6"),
-        at_pod=on(SECOND, 'ip link set "$HOST_IFACE" down'),
-        verify=on(SECOND, _each('ip -o link show "$each" | grep -qv "[<,]UP[,>]"')),
     ),
 )

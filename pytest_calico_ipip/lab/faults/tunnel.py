@@ -58,13 +58,6 @@ FAULTS = (
         verify=on(SECOND, "ip -4 -o address show dev tunl0 | grep -q ' 192[.]0[.]2[.]2/32 '"),
     ),
     Fault(
-        name="tunnel-local",
-        breaks=f"tunl0 of {SECOND.name} is bound to the node's own address",
-        fails=("TUN-1",),
-        at_start=on(SECOND, _another(f"local {SECOND.address.ip} remote any nopmtudisc")),
-        verify=on(SECOND, f"ip -d -o link show tunl0 | grep -q 'local {SECOND.address.ip} '"),
-    ),
-    Fault(
         name="tunnel-ttl",
         breaks=f"tunl0 of {SECOND.name} gives every packet the TTL 32 outside",
         fails=("TUN-1", "PATH-3", "PATH-4", "PATH-7", "PATH-8"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from ..spec import UNDERLAY_NIC
 from .fault import BirdEdit, Fault
 from .places import FIRST, SECOND, THIRD, on
-from .routes import without
 
 _OTHER = SECOND.address.ip + 100
 _SET = "cali40all-hosts-net"
@@ -28,32 +27,11 @@ def _filtered(device: str) -> str:
     return f"tc filter show dev {device} egress | grep -q u32"
 
 
-def _vxlan(own: str, peer: str, block: str) -> str:
-    """Carry packets for one block by VXLAN to one node, as Calico's VXLAN would."""
-    mine, its = (f"66:00:00:00:00:{address.rpartition('.')[2]}" for address in (own, peer))
-    return (
-        "ip link add vxlan.calico type vxlan id 4096 dstport 4789 "
-        f"local {own} nolearning && ip link set vxlan.calico address {mine} mtu 1450 up && "
-        f"bridge fdb add {its} dev vxlan.calico dst {peer} && "
-        f"ip neighbour add {peer} lladdr {its} dev vxlan.calico nud permanent && "
-        f"ip route add {block} via {peer} dev vxlan.calico onlink proto kernel"
-    )
-
-
-_ONE, _TWO = str(FIRST.address.ip), str(SECOND.address.ip)
-
 FAULTS = (
-    Fault(
-        name="outer-source-unknown",
-        breaks=f"{SECOND.name} sends from a second address, {_OTHER}, that the others do not take for a node's",
-        fails=("PATH-1", "SEC-2"),
-        at_start=on(SECOND, _FROM_OTHER),
-        verify=on(SECOND, _FROM_OTHER_THERE),
-    ),
     Fault(
         name="outer-source-other",
         breaks=f"{SECOND.name} sends from a second address, {_OTHER}, that the others let in",
-        fails=("PATH-3", "PATH-4", "SEC-1"),
+        fails=("PATH-3", "PATH-4", "PATH-7", "PATH-8", "SEC-1"),
         at_start=(
             *on(SECOND, _FROM_OTHER),
             *on(FIRST, f"ipset add {_SET} {_OTHER}"),
@@ -63,44 +41,14 @@ FAULTS = (
         nodes=3,
     ),
     Fault(
-        name="encapsulated-twice",
-        breaks=f"a rule of {FIRST.name} puts what its tunnel sends to {SECOND.name} into a second tunnel",
-        fails=("PATH-3",),
-        at_start=on(
-            FIRST,
-            f"ip link add twice0 type ipip local {_ONE} remote {_TWO} ttl 64 dev {UNDERLAY_NIC} && "
-            "ip link set twice0 up && "
-            f"ip route add {_TWO} dev twice0 table 200 && ip rule add to {_TWO} ipproto 4 lookup 200 priority 200",
-        ),
-        verify=on(FIRST, "ip rule show | grep -q 'lookup 200'"),
-    ),
-    Fault(
-        name="vxlan-between",
-        breaks=f"{FIRST.name} and {SECOND.name} send each other's pods' packets by VXLAN in IPIP's place",
-        fails=("ROUTE-2", "ROUTE-4", "ROUTE-5", "PATH-1", "PATH-3"),
-        bird=(without(FIRST, SECOND), without(SECOND, FIRST)),
-        at_start=(
-            *on(FIRST, _vxlan(_ONE, _TWO, str(SECOND.block))),
-            *on(SECOND, _vxlan(_TWO, _ONE, str(FIRST.block))),
-        ),
-        verify=on(FIRST, f"ip route show exact {SECOND.block} | grep -q 'dev vxlan.calico'"),
-    ),
-    Fault(
         name="fragmenting-allowed",
         breaks=f"something clears DF in the outer header of what {SECOND.name} sends",
-        fails=("PATH-3", "PATH-4"),
+        fails=("PATH-3", "PATH-7", "PATH-8"),
         at_start=on(
             SECOND,
             _filter(UNDERLAY_NIC, "ip protocol 4 0xff", "pedit munge offset 6 u16 set 0 pipe action csum ip4h"),
         ),
         verify=on(SECOND, _filtered(UNDERLAY_NIC)),
-    ),
-    Fault(
-        name="dscp-copied",
-        breaks=f"{SECOND.name} marks every packet in the outer header, with DSCP 46",
-        fails=("PATH-3", "PATH-4"),
-        at_start=on(SECOND, "iptables -w -t mangle -A OUTPUT -p 4 -j DSCP --set-dscp 46"),
-        verify=on(SECOND, "iptables -w -t mangle -C OUTPUT -p 4 -j DSCP --set-dscp 46"),
     ),
     Fault(
         name="payload-changed",
@@ -113,16 +61,9 @@ FAULTS = (
         verify=on(SECOND, _filtered("tunl0")),
     ),
     Fault(
-        name="checksum-broken",
-        breaks=f"TCP checksums of what {SECOND.name} tunnels are wrong, as if the NIC should have filled them in",
-        fails=("MTU-6",),
-        at_start=on(SECOND, _filter("tunl0", "ip protocol 6 0xff", "pedit munge offset 36 u16 set 0")),
-        verify=on(SECOND, _filtered("tunl0")),
-    ),
-    Fault(
         name="tcp-lost",
         breaks=f"{SECOND.name} drops TCP that comes out of its tunnel, and no other protocol",
-        fails=("MTU-6", "PATH-8"),
+        fails=("MTU-6",),
         at_start=on(SECOND, "iptables -w -I FORWARD 1 -i tunl0 -p tcp -j DROP"),
         verify=on(SECOND, "iptables -w -C FORWARD -i tunl0 -p tcp -j DROP"),
     ),
@@ -143,7 +84,7 @@ FAULTS = (
     Fault(
         name="near-encapsulated",
         breaks=f"in CrossSubnet mode {FIRST.name} tunnels what is for {SECOND.name}, though both are in one subnet",
-        fails=("ROUTE-2", "ROUTE-4", "ROUTE-5", "PATH-1", "PATH-10"),
+        fails=("PATH-1", "PATH-10", "PATH-7", "ROUTE-2", "ROUTE-4", "ROUTE-5"),
         bird=(
             BirdEdit(
                 FIRST.name,

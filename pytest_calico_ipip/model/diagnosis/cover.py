@@ -6,7 +6,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pytest_calico_ipip.model.absent import Missing
-from pytest_calico_ipip.model.diagnosis import bgp, datastore, firewall, mtu, node, pods, routes, taps, tunnel, wire
+from pytest_calico_ipip.model.diagnosis import (
+    bgp,
+    datastore,
+    firewall,
+    mtu,
+    node,
+    pods,
+    routes,
+    taps,
+    tcp,
+    tunnel,
+    wire,
+)
 from pytest_calico_ipip.model.diagnosis.cause import NOT_EXPLAINED, Cause, Found
 from pytest_calico_ipip.model.diagnosis.signs import Rule, Signs
 from pytest_calico_ipip.model.judgement import Judgement
@@ -25,6 +37,7 @@ RULES: tuple[Rule, ...] = (
     *bgp.LATER,
     *mtu.LATER,
     *wire.RULES,
+    *tcp.RULES,
     *taps.RULES,
 )
 _MOST = 8  # names in a sentence
@@ -51,11 +64,17 @@ def diagnose(world: World, judgements: Sequence[Judgement]) -> tuple[Cause, ...]
 
 
 def _same_pair(signs: Signs, causes: list[Cause]) -> None:
-    """What is said of no single packet goes with its pair: a link type, a transfer that does not end."""
+    """What is said of no single packet goes with its pair: a link type, a transfer that does not end.
+
+    So do packets that are bare at the NIC of one of the two nodes.
+    """
     pairs = {frozenset(subject.split(":")) for _, subject in causes[-1].explains if ":" in subject}
+    nodes = {node for pair in pairs for node in pair}
     for symptom in tuple(signs.left):
         of_no_packet = symptom.leg is None and symptom.difference is not None
-        if of_no_packet and ":" in symptom.subject and frozenset(symptom.subject.split(":")) in pairs:
+        of_pair = ":" in symptom.subject and frozenset(symptom.subject.split(":")) in pairs
+        of_node = symptom.requirement == "PATH-9" and symptom.subject in nodes
+        if of_no_packet and (of_pair or of_node):
             del signs.left[symptom]
             also = (symptom.requirement, symptom.subject)
             causes[-1] = replace(causes[-1], explains=causes[-1].explains | {also})
