@@ -119,7 +119,8 @@ class Connection:
         end = f"=== {secrets.token_hex(8)} ==="
         with self._talking:
             master = self._master
-            if master is None or master.stdin is None or master.stdout is None or not self.alive:
+            # one that ended by itself is asked all the same: why it ended is in its log
+            if master is None or master.stdin is None or master.stdout is None or self._closed:
                 return Answer(255, b"", f"the connection to {self.node} is closed".encode())
             said, ending = b"", Ending.CLOSED
             try:
