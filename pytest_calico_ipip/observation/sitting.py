@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from hashlib import sha1
 from ipaddress import IPv4Address
 from types import TracebackType
 
@@ -19,6 +18,7 @@ from pytest_calico_ipip.cluster.facts import CalicoPod, NodeFacts, PodFacts
 from pytest_calico_ipip.cluster.pods import CONTAINER, PodsUnderTest
 from pytest_calico_ipip.errors import IpipError, SetupProblem
 from pytest_calico_ipip.evidence import Evidence
+from pytest_calico_ipip.model.expected import workload_interface
 from pytest_calico_ipip.nodes.connection import Connections
 from pytest_calico_ipip.nodes.reading import Line, Reading, add, read_node, refused
 from pytest_calico_ipip.nodes.script import PodPlace
@@ -116,7 +116,12 @@ class Sitting:
             waiting = {}
             for node in self.nodes:
                 places = [
-                    PodPlace(f"{pod.namespace}/{pod.name}", workload_interface(prefix, pod), pod.ip, pod.uid)
+                    PodPlace(
+                        f"{pod.namespace}/{pod.name}",
+                        workload_interface(pod.namespace, pod.name, prefix),
+                        pod.ip,
+                        pod.uid,
+                    )
                     for pod in tested[node]
                 ]
                 if node in connections.refused:
@@ -183,12 +188,6 @@ class Sitting:
 def _sentences(problem: IpipError) -> str:
     """Problem and remedy on one line."""
     return f"{problem.problem.rstrip('.')}. {problem.remedy}"
-
-
-def workload_interface(prefix: str, pod: PodFacts) -> str:
-    """The host end of a pod's veth as Calico's CNI plugin names it: only a first place to look."""
-    digest = sha1(f"{pod.namespace}.{pod.name}".encode(), usedforsecurity=False).hexdigest()
-    return prefix + digest[:11]
 
 
 def warm_up(node: str, tested: dict[str, list[PodFacts]]) -> list[list[IPv4Address]]:

@@ -36,7 +36,9 @@ def main(path: str) -> int:
     _offer_child_watcher()
     import pyshark
 
-    for attempt in range(1, ATTEMPTS + 1):
+    attempt = 0
+    while True:
+        attempt += 1
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         capture = pyshark.FileCapture(
@@ -58,7 +60,6 @@ def main(path: str) -> int:
             return 1
         sys.stdout.writelines(f"{line}\n" for line in [*lines, json.dumps({"end": len(lines)})])
         return 0
-    return 1
 
 
 def _status_lost(error: Exception) -> bool:

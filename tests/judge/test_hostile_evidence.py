@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,34 +16,12 @@ from pytest_calico_ipip.errors import UsageProblem
 from pytest_calico_ipip.evidence import Evidence
 from pytest_calico_ipip.judge import datastore, files, kernel, load, objects
 from pytest_calico_ipip.model.absent import Absent
-from pytest_calico_ipip.model.checks import (
-    bgp,
-    decisions,
-    firewall,
-    mtu,
-    node,
-    owner,
-    pods,
-    pools,
-    routes,
-    tunnel,
-    veth,
-)
+from pytest_calico_ipip.model.checks import routes, tunnel
 from pytest_calico_ipip.model.judgement import Judgement, Outcome
-from pytest_calico_ipip.model.world import World
+from tests.model.recordings import CHECKS, CLUSTER, LATER
 
 RECORDED = Path(__file__).parents[1] / "recorded" / "v3.31.7-always"
 NODE = "virtnest-rook-ceph-1"
-CHECKS: tuple[Callable[[World, str], Judgement], ...] = (
-    pools.ipip_pool, node.forwarding, pods.running, pods.address, pods.default_route, pods.gateway, veth.name,
-    veth.peers, veth.state, veth.sysctls, tunnel.device, tunnel.address, mtu.tunnel, mtu.workload, routes.local_pods,
-    routes.remote_blocks, routes.own_blocks, routes.unexplained,
-)  # fmt: skip
-LATER: tuple[Callable[[World, str], Judgement], ...] = (
-    node.node_address, node.internal_ip, node.tunnel_address, owner.one_owner, owner.owners_protocol,
-    decisions.decided, routes.borrowed, bgp.established, bgp.announced, firewall.host_set, firewall.input_chain,
-)  # fmt: skip
-CLUSTER: tuple[Callable[[World], Judgement], ...] = (pools.apart, pools.affine, mtu.alike)
 FIREWALL = tuple(
     f"nodes/{NODE}/{file}"
     for file in (
@@ -111,10 +88,10 @@ def test_no_file_can_raise(copy: Path, file: str) -> None:
         (copy / file).write_bytes(garbage)
         world = load(copy, packets=False)
         for name in world.selected:
-            for check in (*CHECKS, *LATER):
+            for check in (*CHECKS.values(), *LATER.values()):
                 judgement = check(world, name)
                 assert all(text.isprintable() for text in said(judgement))
-        for whole in CLUSTER:
+        for whole in CLUSTER.values():
             assert all(text.isprintable() for text in said(whole(world)))
 
 
@@ -132,7 +109,7 @@ def test_a_file_that_is_cut_off_is_an_error(copy: Path, file: str) -> None:
     text = (copy / file).read_text()
     (copy / file).write_text(text[: len(text) // 2])
     world = load(copy, packets=False)
-    judgements = [check(world, NODE) for check in CHECKS]
+    judgements = [check(world, NODE) for check in CHECKS.values()]
     assert {one.outcome for one in judgements} <= {Outcome.HOLDS, Outcome.ERROR}
     for one in judgements:
         assert all(file in reason for reason in one.inconclusive)
@@ -186,7 +163,7 @@ def test_an_object_that_cannot_be_read_makes_no_verdict(copy: Path, kind: str) -
     data["items"].append({"metadata": {"name": "odd"}, "spec": {"cidr": "10.233.70.0/99"}})
     path.write_text(json.dumps(data))
     world = load(copy, packets=False)
-    outcomes = {check(world, name).outcome for name in world.selected for check in CHECKS}
+    outcomes = {check(world, name).outcome for name in world.selected for check in CHECKS.values()}
     assert outcomes <= {Outcome.HOLDS, Outcome.ERROR}
     assert isinstance(world.datastore, datastore.Datastore)
     assert kind in world.datastore.absent

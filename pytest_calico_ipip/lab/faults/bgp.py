@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING
 
 from ..spec import AS_NUMBER, NodeSpec
 from .fault import BirdEdit, Fault
 from .places import FIRST, SECOND, on
 
-if TYPE_CHECKING:
-    pass
-
 _FOREIGN = IPv4Network("10.233.100.0/24")
 _OWN = f"  route {SECOND.block} blackhole;"
-# what BIRD prints of a session that is not up
 _CTL = "-s /run/calico/bird.ctl"
 
 

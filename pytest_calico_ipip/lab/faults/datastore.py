@@ -16,7 +16,7 @@ Change = Callable[["Store"], Awaitable[None]]
 
 _GROUP = "crd.projectcalico.org"
 _POOLS, _BLOCKS, _AFFINITIES = f"ippools.{_GROUP}", f"ipamblocks.{_GROUP}", f"blockaffinities.{_GROUP}"
-_FELIX, _BGP = f"felixconfigurations.{_GROUP}", f"bgpconfigurations.{_GROUP}"
+_BGP = f"bgpconfigurations.{_GROUP}"
 _MERGE = "application/merge-patch+json"
 _OVERLAPPING = "10.233.112.0/20"
 _ELSEWHERE = SECOND.address.ip + 100

@@ -25,11 +25,6 @@ _FLAGS = (
 )
 
 
-def run_in_namespaces(lab: Callable[[], int], windows: Sequence[Window]) -> int:
-    """Run `lab` as root of private mount, network, PID, UTS and IPC namespaces; its status, or 128 + the signal."""
-    return wait_in_namespaces(start_in_namespaces(lab, windows))
-
-
 def start_in_namespaces(lab: Callable[[], int], windows: Sequence[Window]) -> int:
     """The same, without waiting: the process id of the namespaces' PID 1. A signal sent to it reaches the lab."""
     syscalls.unshare(_FLAGS)
