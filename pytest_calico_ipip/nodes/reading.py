@@ -137,18 +137,21 @@ def split(
 
 
 def underlay_nic(ip_addr: bytes, address: IPv4Address | None) -> str | None:
-    """The interface that carries the node's address, from `ip -j -d addr`; None where none or more than one does."""
+    """The first interface that is up and carries the node's address, from `ip -j -d addr`; None where none does.
+
+    More than one is a finding of NODE-1; Felix takes the first one, too.
+    """
     try:
         links = json.loads(ip_addr)
         names = [
             str(link["ifname"])
             for link in links
             for info in link.get("addr_info", [])
-            if info.get("local") == str(address)
+            if info.get("local") == str(address) and "UP" in link.get("flags", ())
         ]
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
-    return names[0] if len(names) == 1 else None
+    return names[0] if names else None
 
 
 def eth0_mtu(ip_addr: bytes) -> int | None:

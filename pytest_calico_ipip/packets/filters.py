@@ -26,7 +26,7 @@ def bare(addresses: Sequence[IPv4Address]) -> str:
 
 
 def underlay(addresses: Sequence[IPv4Address]) -> str:
-    """On the underlay NIC: IPIP around one of the addresses, or one of them with no tunnel around.
+    """On the underlay NIC: IPIP around one of the addresses or another IPIP, or one of them with no tunnel around.
 
     Of TCP all segments that begin or end a connection, also inside IPIP; never its payload.
     """
@@ -34,7 +34,8 @@ def underlay(addresses: Sequence[IPv4Address]) -> str:
         f"{field}=0x{int(address):08x}" for address in addresses for field in (_INNER_SOURCE, _INNER_DESTINATION)
     )
     flags = f"({_INNER_PROTOCOL}!=6 or {_INNER_TCP_FLAGS}&{_SYN_FIN_RST}!=0)"
-    return f"(ip proto 4 and ({inner}) and {flags}) or ({_bare(addresses, _SYN_FIN_RST)})"
+    # whose packet is inside two tunnels cannot be told from here: all of these are taken
+    return f"(ip proto 4 and ({inner} or {_INNER_PROTOCOL}=4) and {flags}) or ({_bare(addresses, _SYN_FIN_RST)})"
 
 
 def _bare(addresses: Sequence[IPv4Address], flags: str) -> str:

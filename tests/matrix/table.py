@@ -17,16 +17,21 @@ class Broken:
     failed: Subjects
     causes: tuple[str, ...]
     warned: Subjects = field(default_factory=dict)
-    erred: Subjects = field(default_factory=dict)  # what cannot be judged while this is broken
 
 
 TABLE: dict[str, Broken] = {
     "tunnel-mtu-low": Broken(
-        {"MTU-1": ("2",), "MTU-2": ("2",), "MTU-4": ("2:1", "2:3")},
+        {
+            "MTU-1": ("2",),
+            "MTU-2": ("2",),
+            "MTU-4": ("2:1", "2:3"),
+        },
         ("tunnel-mtu-low",),
     ),
     "tunnel-mtu-high": Broken(
-        {"MTU-1": ("2",)},
+        {
+            "MTU-1": ("2",),
+        },
         ("tunnel-mtu-high",),
     ),
     "tunnel-down": Broken(
@@ -43,12 +48,23 @@ TABLE: dict[str, Broken] = {
         ("tunnel-down",),
     ),
     "tunnel-address-missing": Broken(
-        {"PATH-7": ("2:1", "2:3"), "TUN-2": ("2",)},
+        {
+            "PATH-7": ("2:1", "2:3"),
+            "TUN-2": ("2",),
+        },
         ("tunnel-address-missing",),
     ),
     "tunnel-address-extra": Broken(
-        {"TUN-2": ("2",)},
+        {
+            "TUN-2": ("2",),
+        },
         ("tunnel-address-extra",),
+    ),
+    "tunnel-local": Broken(
+        {
+            "TUN-1": ("2",),
+        },
+        ("tunnel-bound",),
     ),
     "tunnel-ttl": Broken(
         {
@@ -60,8 +76,20 @@ TABLE: dict[str, Broken] = {
         },
         ("tunnel-bound", "tunnel-ttl"),
     ),
+    "node-address-twice": Broken(
+        {
+            "NODE-1": ("2",),
+        },
+        ("node-address-twice",),
+    ),
     "forwarding-off": Broken(
-        {"NODE-4": ("2",), "PATH-1": ("1:2", "2:1", "2:3", "3:2"), "PATH-6": ("2",), "POD-4": ("2",), "VETH-4": ("2",)},
+        {
+            "NODE-4": ("2",),
+            "PATH-1": ("1:2", "2:1", "2:3", "3:2"),
+            "PATH-6": ("2",),
+            "POD-4": ("2",),
+            "VETH-4": ("2",),
+        },
         ("forwarding-off",),
     ),
     "block-route-missing": Broken(
@@ -90,6 +118,15 @@ TABLE: dict[str, Broken] = {
         },
         ("route-wrong-node",),
     ),
+    "block-route-nowhere": Broken(
+        {
+            "PATH-1": ("1:2", "2:1"),
+            "ROUTE-2": ("1",),
+            "ROUTE-4": ("1",),
+            "ROUTE-5": ("1",),
+        },
+        ("route-nowhere",),
+    ),
     "block-route-bare": Broken(
         {
             "PATH-1": ("1:2", "2:1"),
@@ -104,8 +141,17 @@ TABLE: dict[str, Broken] = {
         ("route-bare",),
     ),
     "block-route-double": Broken(
-        {"ROUTE-2": ("1",), "ROUTE-4": ("1",)},
+        {
+            "ROUTE-2": ("1",),
+            "ROUTE-4": ("1",),
+        },
         ("route-several-ways",),
+    ),
+    "block-route-foreign": Broken(
+        {
+            "ROUTE-7": ("1",),
+        },
+        ("route-owner-leftover",),
     ),
     "borrowed-route-missing": Broken(
         {
@@ -121,7 +167,9 @@ TABLE: dict[str, Broken] = {
         ("route-missing",),
     ),
     "route-of-other-owner": Broken(
-        {"ROUTE-7": ("1",)},
+        {
+            "ROUTE-7": ("1",),
+        },
         ("route-owner-leftover",),
     ),
     "policy-rule": Broken(
@@ -134,15 +182,37 @@ TABLE: dict[str, Broken] = {
             "ROUTE-4": ("1",),
             "ROUTE-5": ("1",),
         },
-        ("dropped-to-pods", "policy-rule"),
+        ("policy-rule",),
+    ),
+    "default-route-missing": Broken(
+        {
+            "NODE-4": ("2",),
+            "PATH-1": ("1:2", "2:1", "2:3", "3:2"),
+            "PATH-6": ("2",),
+            "POD-4": ("2",),
+        },
+        ("default-route-missing",),
     ),
     "blackhole-missing": Broken(
-        {"ROUTE-3": ("2",)},
+        {
+            "ROUTE-3": ("2",),
+        },
         ("blackhole-missing",),
     ),
     "route-more-specific": Broken(
-        {"BGP-2": ("1",), "ROUTE-4": ("1", "2", "3"), "ROUTE-5": ("3",)},
+        {
+            "BGP-2": ("1",),
+            "ROUTE-4": ("1", "2", "3"),
+            "ROUTE-5": ("3",),
+        },
         ("route-more-specific",),
+    ),
+    "route-stale": Broken(
+        {
+            "BGP-2": ("1",),
+            "ROUTE-4": ("1", "2", "3"),
+        },
+        ("route-stale",),
     ),
     "bgp-session-down": Broken(
         {
@@ -157,16 +227,44 @@ TABLE: dict[str, Broken] = {
         },
         ("bgp-session-down",),
     ),
+    "bgp-peer-mute": Broken(
+        {
+            "BGP-1": ("1", "2", "3"),
+        },
+        ("bgp-session-down",),
+    ),
     "foreign-route-announced": Broken(
-        {"BGP-2": ("2",), "ROUTE-4": ("1", "2", "3")},
+        {
+            "BGP-2": ("2",),
+            "ROUTE-4": ("1", "2", "3"),
+        },
         ("route-stale",),
     ),
+    "block-not-announced": Broken(
+        {
+            "BGP-2": ("2",),
+            "PATH-1": ("1:2", "2:1", "2:3", "3:2"),
+            "PATH-3": ("1:2", "3:2"),
+            "PATH-7": ("1:2", "3:2"),
+            "PATH-8": ("1:2", "3:2"),
+            "PATH-9": ("1", "3"),
+            "ROUTE-2": ("1", "3"),
+            "ROUTE-5": ("1", "3"),
+        },
+        ("block-not-announced",),
+    ),
     "host-set-extra": Broken(
-        {"SEC-1": ("2",)},
+        {
+            "SEC-1": ("2",),
+        },
         ("host-set-foreign",),
     ),
     "host-set-missing": Broken(
-        {"PATH-1": ("1:2", "2:1"), "SEC-1": ("2",), "SEC-2": ("2",)},
+        {
+            "PATH-1": ("1:2", "2:1"),
+            "SEC-1": ("2",),
+            "SEC-2": ("2",),
+        },
         ("host-set-incomplete",),
     ),
     "pods-translated": Broken(
@@ -177,27 +275,64 @@ TABLE: dict[str, Broken] = {
             "PATH-4": ("2:1", "2:3"),
             "PATH-7": ("2:1", "2:3"),
         },
-        ("dropped-from-pods", "inner-address-translated", "other-way"),
+        ("inner-address-translated",),
     ),
     "ipip-dropped": Broken(
-        {"PATH-1": ("1:2", "2:1", "2:3", "3:2"), "SEC-2": ("2",)},
+        {
+            "PATH-1": ("1:2", "2:1", "2:3", "3:2"),
+            "SEC-2": ("2",),
+        },
         ("firewall-drops-ipip",),
     ),
     "ipip-dropped-pair": Broken(
-        {"PATH-1": ("1:2", "2:1"), "SEC-2": ("2",)},
+        {
+            "PATH-1": ("1:2", "2:1"),
+            "SEC-2": ("2",),
+        },
         ("firewall-drops-ipip",),
     ),
     "ipip-lost-one-way": Broken(
-        {"PATH-1": ("1:2", "2:1")},
+        {
+            "PATH-1": ("1:2", "2:1"),
+        },
         ("firewall-drops-ipip",),
     ),
     "large-packets-lost": Broken(
-        {"MTU-4": ("1:2", "2:1", "2:3", "3:2"), "MTU-6": ("2:1", "2:3"), "SEC-2": ("2",)},
+        {
+            "MTU-4": ("1:2", "2:1", "2:3", "3:2"),
+            "MTU-6": ("2:1", "2:3"),
+            "SEC-2": ("2",),
+        },
         ("firewall-drops-ipip",),
     ),
     "ipip-from-anybody": Broken(
-        {"SEC-2": ("2",)},
+        {
+            "SEC-2": ("2",),
+        },
         ("ipip-from-anybody",),
+    ),
+    "ipip-from-stranger": Broken(
+        {
+            "SEC-2": ("2",),
+        },
+        ("ipip-from-unknown-source",),
+    ),
+    "forward-rejected": Broken(
+        {
+            "PATH-1": ("1:2", "2:1", "2:3", "3:2"),
+        },
+        ("dropped-to-pods",),
+    ),
+    "outer-source-unknown": Broken(
+        {
+            "PATH-1": ("1:2", "2:1", "2:3", "3:2"),
+            "PATH-3": ("2:1", "2:3"),
+            "PATH-4": ("1:2", "3:2"),
+            "PATH-7": ("1:2", "2:1", "2:3", "3:2"),
+            "PATH-8": ("2:1", "2:3"),
+            "SEC-2": ("1", "3"),
+        },
+        ("ipip-from-unknown-source",),
     ),
     "outer-source-other": Broken(
         {
@@ -209,25 +344,66 @@ TABLE: dict[str, Broken] = {
         },
         ("host-set-foreign", "outer-address-wrong"),
     ),
+    "encapsulated-twice": Broken(
+        {
+            "MTU-4": ("1:2",),
+            "PATH-3": ("1:2",),
+            "PATH-4": ("2:1",),
+            "PATH-7": ("1:2", "2:1"),
+            "PATH-8": ("1:2",),
+        },
+        ("encapsulated-twice", "large-packets-dropped"),
+    ),
+    "vxlan-between": Broken(
+        {
+            "MTU-4": ("1:2", "2:1"),
+            "PATH-1": ("1:2", "2:1"),
+            "PATH-8": ("1:2", "2:1"),
+            "ROUTE-2": ("1", "2"),
+            "ROUTE-4": ("1", "2"),
+            "ROUTE-5": ("1", "2"),
+        },
+        ("route-vxlan",),
+    ),
     "fragmenting-allowed": Broken(
-        {"PATH-3": ("2:1", "2:3"), "PATH-7": ("2:1", "2:3"), "PATH-8": ("2:1", "2:3")},
+        {
+            "PATH-3": ("2:1", "2:3"),
+            "PATH-7": ("2:1", "2:3"),
+            "PATH-8": ("2:1", "2:3"),
+        },
         ("outer-header-odd",),
     ),
     "payload-changed": Broken(
-        {"PATH-5": ("1:2", "2:1", "2:3", "3:2")},
+        {
+            "PATH-5": ("1:2", "2:1", "2:3", "3:2"),
+        },
         ("payload-changed",),
     ),
+    "checksum-broken": Broken(
+        {
+            "MTU-6": ("1:2", "2:1", "2:3", "3:2"),
+        },
+        ("tcp-lost",),
+    ),
     "tcp-lost": Broken(
-        {"MTU-6": ("1:2", "2:1", "2:3", "3:2")},
+        {
+            "MTU-6": ("1:2", "2:1", "2:3", "3:2"),
+        },
         ("tcp-lost",),
     ),
     "tcp-mss-clamped": Broken(
-        {"MTU-6": ("1:2", "2:1", "2:3", "3:2")},
+        {
+            "MTU-6": ("1:2", "2:1", "2:3", "3:2"),
+        },
         ("tcp-mss-rewritten",),
     ),
     "underlay-mtu-small": Broken(
-        {"MTU-1": ("2",), "MTU-2": ("2",), "MTU-4": ("1:2", "2:1", "2:3", "3:2")},
-        ("large-packets-lost-on-the-way", "tunnel-mtu-high"),
+        {
+            "MTU-1": ("2",),
+            "MTU-2": ("2",),
+            "MTU-4": ("1:2", "2:1", "2:3", "3:2"),
+        },
+        ("tunnel-mtu-high",),
     ),
     "near-encapsulated": Broken(
         {
@@ -241,15 +417,24 @@ TABLE: dict[str, Broken] = {
         ("route-encapsulated",),
     ),
     "workload-mac": Broken(
-        {"VETH-3": ("2",)},
+        {
+            "VETH-3": ("2",),
+        },
         ("workload-mac",),
     ),
     "workload-renamed": Broken(
-        {"ROUTE-1": ("2",), "ROUTE-4": ("2",), "ROUTE-5": ("2",), "VETH-1": ("2",)},
-        ("workload-name", "workload-route-wrong"),
+        {
+            "ROUTE-1": ("2",),
+            "ROUTE-4": ("2",),
+            "ROUTE-5": ("2",),
+            "VETH-1": ("2",),
+        },
+        ("workload-name",),
     ),
     "pod-behind-bridge": Broken(
-        {"VETH-2": ("2",)},
+        {
+            "VETH-2": ("2",),
+        },
         ("workload-peer",),
     ),
     "workload-route-missing": Broken(
@@ -263,73 +448,182 @@ TABLE: dict[str, Broken] = {
         ("workload-route-missing",),
     ),
     "proxy-arp-off": Broken(
-        {"PATH-1": ("1:2", "2:1", "2:3", "3:2"), "PATH-6": ("2",), "POD-4": ("2",), "VETH-4": ("2",)},
+        {
+            "PATH-1": ("1:2", "2:1", "2:3", "3:2"),
+            "PATH-6": ("2",),
+            "POD-4": ("2",),
+            "VETH-4": ("2",),
+        },
         ("proxy-arp-off",),
     ),
     "pod-mtu": Broken(
-        {"MTU-2": ("2",), "MTU-4": ("2:1", "2:3")},
+        {
+            "MTU-2": ("2",),
+            "MTU-4": ("2:1", "2:3"),
+        },
         ("pod-mtu-high",),
-        warned={"MTU-3": ("cluster",)},
+        {
+            "MTU-3": ("cluster",),
+        },
     ),
     "pod-route-mtu": Broken(
-        {"MTU-5": ("2:1", "2:3")},
+        {
+            "MTU-5": ("2:1", "2:3"),
+        },
         ("oversize-not-refused",),
     ),
     "pod-second-address": Broken(
-        {"POD-2": ("2",)},
+        {
+            "POD-2": ("2",),
+        },
         ("pod-address-extra",),
     ),
     "pod-gateway-route-missing": Broken(
-        {"POD-3": ("2",)},
+        {
+            "POD-3": ("2",),
+        },
         ("pod-gateway-route",),
     ),
     "pod-mtu-small": Broken(
-        {"MTU-4": ("1:2", "3:2")},
+        {
+            "MTU-4": ("1:2", "3:2"),
+        },
         ("large-packets-dropped",),
-        warned={"MTU-2": ("2",), "MTU-3": ("cluster",)},
+        {
+            "MTU-2": ("2",),
+            "MTU-3": ("cluster",),
+        },
+    ),
+    "pod-netmask": Broken(
+        {
+            "POD-2": ("2",),
+        },
+        ("pod-address-wrong",),
+    ),
+    "pod-other-gateway": Broken(
+        {
+            "POD-3": ("2",),
+        },
+        ("pod-default-route-wrong",),
+    ),
+    "pod-gateway-mac": Broken(
+        {
+            "PATH-1": ("1:2", "2:1", "2:3", "3:2"),
+            "PATH-6": ("2",),
+            "POD-4": ("2",),
+        },
+        ("gateway-arp-wrong",),
+    ),
+    "workload-down": Broken(
+        {
+            "PATH-1": ("1:2", "2:1", "2:3", "3:2"),
+            "PATH-6": ("2",),
+            "POD-4": ("2",),
+            "ROUTE-1": ("2",),
+            "ROUTE-5": ("2",),
+            "VETH-3": ("2",),
+        },
+        ("workload-interface-down",),
     ),
     "pool-disabled": Broken(
-        {"POOL-1": ("1", "2", "3")},
+        {
+            "POOL-1": ("1", "2", "3"),
+        },
         ("pool-disabled",),
     ),
     "pool-not-ipip": Broken(
-        {"POD-1": ("1", "2", "3"), "POOL-1": ("1", "2", "3")},
+        {
+            "POD-1": ("1", "2", "3"),
+            "POOL-1": ("1", "2", "3"),
+        },
         ("pool-not-ipip",),
     ),
     "pools-overlap": Broken(
-        {"POOL-2": ("cluster",)},
+        {
+            "POOL-2": ("cluster",),
+        },
         ("pools-overlap",),
     ),
+    "pool-block-size": Broken(
+        {
+            "POOL-2": ("cluster",),
+        },
+        ("block-misplaced",),
+    ),
+    "blocks-nested": Broken(
+        {
+            "POOL-2": ("cluster",),
+        },
+        ("blocks-overlap",),
+    ),
+    "block-of-no-node": Broken(
+        {
+            "POOL-3": ("cluster",),
+        },
+        ("block-of-no-node",),
+    ),
     "block-affinity-pending": Broken(
-        {"POOL-3": ("cluster",)},
+        {
+            "POOL-3": ("cluster",),
+        },
         ("affinity-not-confirmed",),
     ),
-    "route-owners-disagree": Broken(
-        {"POOL-4": ("1", "2", "3")},
+    "block-affinity-missing": Broken(
+        {
+            "POOL-3": ("cluster",),
+        },
+        ("affinity-missing",),
+    ),
+    "block-announced-twice": Broken(
+        {
+            "BGP-2": ("3",),
+            "PATH-1": ("2:3", "3:2"),
+            "POOL-3": ("cluster",),
+            "ROUTE-2": ("3",),
+            "ROUTE-4": ("3",),
+            "ROUTE-5": ("3",),
+        },
+        ("block-announced-twice",),
+    ),
+    "two-owners": Broken(
+        {
+            "POOL-4": ("1", "2", "3"),
+            "ROUTE-7": ("1", "2", "3"),
+        },
         ("route-owners-disagree",),
     ),
-    "node-address-bare": Broken(
-        {"NODE-1": ("2",), "ROUTE-2": ("1", "3"), "ROUTE-4": ("1", "3"), "SEC-1": ("1", "2", "3")},
-        ("node-address-unset",),
-        erred={
-            "NODE-2": ("2",),
-            "PATH-3": ("1:2", "2:1", "2:3", "3:2"),
-            "PATH-4": ("1:2", "2:1", "2:3", "3:2"),
-            "PATH-7": ("1:2", "2:1", "2:3", "3:2"),
-            "PATH-8": ("1:2", "2:1", "2:3", "3:2"),
+    "route-owners-disagree": Broken(
+        {
+            "POOL-4": ("1", "2", "3"),
         },
+        ("route-owners-disagree",),
     ),
     "node-internal-ip": Broken(
         {},
         (),
-        warned={"NODE-2": ("2",)},
+        {
+            "NODE-2": ("2",),
+        },
+    ),
+    "tunnel-address-unset": Broken(
+        {
+            "NODE-3": ("2",),
+            "PATH-7": ("2:1", "2:3"),
+            "TUN-2": ("2",),
+        },
+        ("tunnel-address-unset",),
     ),
     "tunnel-address-duplicate": Broken(
-        {"NODE-3": ("1", "2"), "PATH-7": ("1:2", "1:3", "2:1")},
+        {
+            "NODE-3": ("1", "2"),
+            "PATH-7": ("1:2", "1:3", "2:1"),
+        },
         ("tunnel-address-duplicate",),
     ),
     "tunnel-address-not-allocated": Broken(
-        {"NODE-3": ("2",)},
+        {
+            "NODE-3": ("2",),
+        },
         ("tunnel-address-not-allocated",),
     ),
 }

@@ -16,9 +16,12 @@ Change = Callable[["Store"], Awaitable[None]]
 
 _GROUP = "crd.projectcalico.org"
 _POOLS, _BLOCKS, _AFFINITIES = f"ippools.{_GROUP}", f"ipamblocks.{_GROUP}", f"blockaffinities.{_GROUP}"
-_BGP = f"bgpconfigurations.{_GROUP}"
+_FELIX, _BGP = f"felixconfigurations.{_GROUP}", f"bgpconfigurations.{_GROUP}"
 _MERGE = "application/merge-patch+json"
 _OVERLAPPING = "10.233.112.0/20"
+_NESTED = IPv4Network("10.233.107.64/26")
+_GONE = "virtnest-rook-ceph-9"
+_GONE_BLOCK = IPv4Network("10.233.99.0/24")
 _ELSEWHERE = SECOND.address.ip + 100
 
 
@@ -56,9 +59,42 @@ def _crd(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
     return {"apiVersion": f"{_GROUP}/v1", "kind": kind, "metadata": {"name": name}, "spec": spec}
 
 
+def _affinity(node: str, block: IPv4Network) -> dict[str, Any]:
+    spec = {"state": "confirmed", "node": node, "type": "host", "cidr": str(block), "deleted": "false"}
+    return _crd("BlockAffinity", f"{node}-{_named(block)}", spec)
+
+
+def _empty_block(node: str, block: IPv4Network) -> dict[str, Any]:
+    size = block.num_addresses
+    spec = {
+        "cidr": str(block),
+        "affinity": f"host:{node}",
+        "allocations": [None] * size,
+        "unallocated": list(range(size)),
+        "attributes": [],
+        "deleted": False,
+        "strictAffinity": False,
+    }
+    return _crd("IPAMBlock", _named(block), spec)
+
+
 async def _overlap(store: Store) -> None:
     spec = {"cidr": _OVERLAPPING, "ipipMode": "Always", "vxlanMode": "Never", "blockSize": 24, "disabled": True}
     store.create(_POOLS, _crd("IPPool", "old-ippool", spec))
+
+
+async def _nest(store: Store) -> None:
+    store.create(_BLOCKS, _empty_block(SECOND.name, _NESTED))
+    store.create(_AFFINITIES, _affinity(SECOND.name, _NESTED))
+
+
+async def _outlive(store: Store) -> None:
+    store.create(_BLOCKS, _empty_block(_GONE, _GONE_BLOCK))
+    store.create(_AFFINITIES, _affinity(_GONE, _GONE_BLOCK))
+
+
+async def _claim_twice(store: Store) -> None:
+    store.create(_AFFINITIES, _affinity(THIRD.name, SECOND.block))
 
 
 async def _forget_tunnel_address(store: Store) -> None:
@@ -74,6 +110,22 @@ async def _forget_tunnel_address(store: Store) -> None:
 
 async def _owned_twice(store: Store) -> None:
     store.patch(_BGP, None, "default", {"spec": {"programClusterRoutes": "Enabled"}}, _MERGE)
+
+
+async def _delete(store: Store, resource: str, name: str) -> None:
+    store.delete(resource, None, name)
+
+
+def _static(block: IPv4Network) -> str:
+    return f"  route {block} blackhole;"
+
+
+def _also_announced(node: Any, block: IPv4Network) -> tuple[BirdEdit, ...]:
+    """One node takes one more block for its own, and tells its peers."""
+    return (
+        BirdEdit(node.name, _static(node.block), f"{_static(node.block)}\n{_static(block)}"),
+        BirdEdit(node.name, f"net ~ [ {node.block} ]", f"net ~ [ {node.block}, {block} ]"),
+    )
 
 
 _BARE = 'ifname = "tunl0"; onlink = true; gw = bgp_next_hop;'
@@ -102,6 +154,28 @@ FAULTS = (
         nodes=1,
     ),
     Fault(
+        name="pool-block-size",
+        breaks="the IPPool says another block size than its blocks have",
+        fails=("POOL-2",),
+        objects=_pools({"blockSize": 26}),
+        nodes=1,
+    ),
+    Fault(
+        name="blocks-nested",
+        breaks=f"{SECOND.name} has a block, {_NESTED}, inside the one of {FIRST.name}, and announces it",
+        fails=("POOL-2",),
+        objects=_nest,
+        bird=_also_announced(SECOND, _NESTED),
+        verify=on(SECOND, f"ip route show exact {_NESTED} | grep -q blackhole"),
+    ),
+    Fault(
+        name="block-of-no-node",
+        breaks=f"the block {_GONE_BLOCK} belongs to {_GONE}, which the cluster does not have any more",
+        fails=("POOL-3",),
+        objects=_outlive,
+        nodes=1,
+    ),
+    Fault(
         name="block-affinity-pending",
         breaks=f"the affinity of the block of {SECOND.name} is in deletion, and its blackhole route is still there",
         fails=("POOL-3",),
@@ -109,17 +183,33 @@ FAULTS = (
         verify=on(SECOND, f"ip route show exact {SECOND.block} | grep -q blackhole"),
     ),
     Fault(
+        name="block-affinity-missing",
+        breaks=f"the block of {SECOND.name} has no affinity: nothing confirms whose it is",
+        fails=("POOL-3",),
+        objects=lambda store: _delete(store, _AFFINITIES, f"{SECOND.name}-{_named(SECOND.block)}"),
+    ),
+    Fault(
+        name="block-announced-twice",
+        breaks=f"{THIRD.name} has an affinity for the block of {SECOND.name}, too, and both announce it",
+        fails=("POOL-3", "ROUTE-2", "ROUTE-4", "ROUTE-5", "PATH-1", "BGP-2"),
+        objects=_claim_twice,
+        bird=_also_announced(THIRD, SECOND.block),
+        verify=on(THIRD, f"ip route show exact {SECOND.block} | grep -q blackhole"),
+        nodes=3,
+    ),
+    Fault(
+        name="two-owners",
+        breaks="FelixConfiguration tells Felix to program the routes that BIRD programs",
+        fails=("POOL-4", "ROUTE-7"),
+        objects=_set(_FELIX, "default", {"spec": {"programClusterRoutes": "Enabled"}}),
+        nodes=1,
+    ),
+    Fault(
         name="route-owners-disagree",
         breaks="BGPConfiguration lets BIRD program the routes that Felix has by default in this release",
         fails=("POOL-4",),
         objects=_owned_twice,
         needs={"profile": "felix"},
-    ),
-    Fault(
-        name="node-address-bare",
-        breaks=f"Calico's address of {SECOND.name} is written without the length of its prefix",
-        fails=("NODE-1", "ROUTE-2", "ROUTE-4", "SEC-1"),
-        objects=_annotated(IPv4Address=str(SECOND.address.ip)),
     ),
     Fault(
         name="node-internal-ip",
@@ -140,6 +230,14 @@ FAULTS = (
         ),
         at_start=on(SECOND, f"ip address add {_ELSEWHERE}/24 dev ens192"),
         verify=on(SECOND, f"ip -4 -o address show dev ens192 | grep -q ' {_ELSEWHERE}/24 '"),
+    ),
+    Fault(
+        name="tunnel-address-unset",
+        breaks=f"{SECOND.name} was given no tunnel address: neither its annotation nor its tunl0 has one",
+        fails=("NODE-3", "TUN-2", "PATH-7"),
+        objects=_annotated(IPv4IPIPTunnelAddr=None),
+        at_start=on(SECOND, f"ip address del {SECOND.tunnel_address}/32 dev tunl0"),
+        verify=on(SECOND, 'test -z "$(ip -4 -o address show dev tunl0)"'),
     ),
     Fault(
         name="tunnel-address-duplicate",

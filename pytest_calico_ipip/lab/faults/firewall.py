@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ..spec import UNDERLAY_NIC
 from .fault import Fault
-from .places import FIRST, SECOND, on
+from .places import FIRST, SECOND, THIRD, on
 
 
 def _rule(chain: str, match: str) -> tuple[str, str]:
@@ -21,6 +22,8 @@ _MEMBER = f"cali40all-hosts-net {FIRST.address.ip}"
 _LOWER, _UPPER = SECOND.block.subnets(1)
 # address for address, so that nothing else of a packet changes
 _TRANSLATION = f"-t nat -s {_LOWER} -o tunl0 -j NETMAP --to {_UPPER}"
+_PROHIBITED = "FORWARD {} -i tunl0 -j REJECT --reject-with icmp-host-prohibited"
+_STRANGER = THIRD.address.ip + 100
 
 FAULTS = (
     Fault(
@@ -33,7 +36,7 @@ FAULTS = (
     Fault(
         name="host-set-missing",
         breaks=f"{SECOND.name} does not know {FIRST.name} as a node and drops its IPIP packets",
-        fails=("SEC-1", "SEC-2", "PATH-1"),
+        fails=("PATH-1", "SEC-1", "SEC-2"),
         at_start=on(SECOND, f"ipset del {_MEMBER}"),
         verify=on(SECOND, f"! ipset -q test {_MEMBER}"),
     ),
@@ -47,14 +50,14 @@ FAULTS = (
     Fault(
         name="ipip-dropped",
         breaks=f"{SECOND.name} drops every IPIP packet that reaches it",
-        fails=("SEC-2", "PATH-1"),
+        fails=("PATH-1", "SEC-2"),
         at_start=on(SECOND, _ALL),
         verify=on(SECOND, _ALL_THERE),
     ),
     Fault(
         name="ipip-dropped-pair",
         breaks=f"{SECOND.name} drops IPIP packets from {FIRST.name} and takes all others",
-        fails=("SEC-2", "PATH-1"),
+        fails=("PATH-1", "SEC-2"),
         at_start=on(SECOND, _PAIR),
         verify=on(SECOND, _PAIR_THERE),
     ),
@@ -78,5 +81,26 @@ FAULTS = (
         fails=("SEC-2",),
         at_start=on(SECOND, "iptables -w -D cali-INPUT 2"),
         verify=on(SECOND, "! iptables -w -S cali-INPUT | grep -q 'non-Calico hosts'"),
+    ),
+    Fault(
+        name="ipip-from-stranger",
+        breaks=f"somebody sends IPIP packets to {SECOND.name} from {_STRANGER}, which is no node's address",
+        fails=("SEC-2",),
+        at_start=on(
+            THIRD,
+            f"ip address add {_STRANGER}/24 dev {UNDERLAY_NIC} && "
+            f"ip link add stray0 type ipip local {_STRANGER} remote {SECOND.address.ip} && ip link set stray0 up && "
+            "ip route add 192.0.2.50 dev stray0 && "
+            "{ setsid ping -q -i 0.2 192.0.2.50 </dev/null >/dev/null 2>&1 & }",
+        ),
+        verify=on(SECOND, "iptables -w -nvxL cali-INPUT 2 | awk '{ exit !($1 > 0) }'"),
+        nodes=3,
+    ),
+    Fault(
+        name="forward-rejected",
+        breaks=f"a firewall of {SECOND.name} rejects what leaves the tunnel before Calico's rules, as firewalld does",
+        fails=("PATH-1",),
+        at_start=on(SECOND, f"iptables -w -I {_PROHIBITED.format('1')}"),
+        verify=on(SECOND, f"iptables -w -C {_PROHIBITED.format('')}"),
     ),
 )

@@ -60,14 +60,14 @@ FAULTS = (
     Fault(
         name="workload-route-missing",
         breaks=f"{SECOND.name} has no route to its own pods",
-        fails=("ROUTE-1", "ROUTE-5", "POD-4", "PATH-1", "PATH-6"),
+        fails=("POD-4", "ROUTE-1", "ROUTE-5", "PATH-1", "PATH-6"),
         at_pod=on(SECOND, 'ip route del "$POD_IP" dev "$HOST_IFACE"'),
         verify=on(SECOND, _each('test -z "$(ip -4 route show dev "$each")"')),
     ),
     Fault(
         name="proxy-arp-off",
         breaks=f"{SECOND.name} does not answer its pods' ARP requests for their gateway",
-        fails=("VETH-4", "POD-4", "PATH-1", "PATH-6"),
+        fails=("POD-4", "VETH-4", "PATH-1", "PATH-6"),
         at_pod=on(SECOND, 'sysctl -qw "net.ipv4.conf.$HOST_IFACE.proxy_arp=0"'),
         verify=on(SECOND, _each('grep -q 0 "/proc/sys/net/ipv4/conf/$each/proxy_arp"')),
     ),
@@ -105,5 +105,33 @@ FAULTS = (
         fails=("MTU-2", "MTU-3", "MTU-4"),
         at_pod=on(SECOND, f'ip link set "$HOST_IFACE" mtu 1400 && {_IN_POD} link set eth0 mtu 1400'),
         verify=on(SECOND, _each('grep -q 1400 "/sys/class/net/$each/mtu"')),
+    ),
+    Fault(
+        name="pod-netmask",
+        breaks=f"the pods of {SECOND.name} have their address with the mask of the block",
+        fails=("POD-2",),
+        at_pod=on(
+            SECOND,
+            f'{_IN_POD} address add "$POD_IP/24" dev eth0 && {_IN_POD} address del "$POD_IP/32" dev eth0',
+        ),
+    ),
+    Fault(
+        name="pod-other-gateway",
+        breaks=f"the default route of the pods of {SECOND.name} is via 169.254.1.2",
+        fails=("POD-3",),
+        at_pod=on(SECOND, f"{_IN_POD} route replace default via 169.254.1.2 dev eth0 onlink"),
+    ),
+    Fault(
+        name="pod-gateway-mac",
+        breaks=f"the pods of {SECOND.name} have a fixed, wrong MAC address for their gateway",
+        fails=("POD-4", "PATH-1", "PATH-6"),
+        at_pod=on(SECOND, f"{_IN_POD} neighbour replace 169.254.1.1 lladdr {_MAC} dev eth0 nud permanent"),
+    ),
+    Fault(
+        name="workload-down",
+        breaks=f"the workload interfaces of {SECOND.name} are down",
+        fails=("POD-4", "VETH-3", "ROUTE-1", "ROUTE-5", "PATH-1", "PATH-6"),
+        at_pod=on(SECOND, 'ip link set "$HOST_IFACE" down'),
+        verify=on(SECOND, _each('ip -o link show "$each" | grep -qv "[<,]UP[,>]"')),
     ),
 )

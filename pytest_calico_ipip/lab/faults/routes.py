@@ -45,6 +45,13 @@ FAULTS = (
         nodes=3,
     ),
     Fault(
+        name="block-route-nowhere",
+        breaks=f"{FIRST.name} sends packets for the block of {SECOND.name} to an address that nobody has",
+        fails=("ROUTE-2", "ROUTE-4", "ROUTE-5", "PATH-1"),
+        bird=(_kernel(_tunnel_to("10.7.120.99")),),
+        verify=on(FIRST, f"ip route show exact {_TO} | grep -q 'via 10.7.120.99 dev tunl0'"),
+    ),
+    Fault(
         name="block-route-bare",
         breaks=f"{FIRST.name} sends packets for the block of {SECOND.name} bare through {UNDERLAY_NIC}",
         fails=("ROUTE-2", "ROUTE-4", "ROUTE-5", "PATH-1", "PATH-3", "PATH-7", "PATH-8", "PATH-9"),
@@ -61,6 +68,14 @@ FAULTS = (
         # protocol kernel: any other one BIRD would learn and tell its peers
         at_start=on(FIRST, f"ip route add {_TO} proto kernel {_HOP} {_HOP}"),
         verify=on(FIRST, f"test $(ip route show exact {_TO} | grep -c nexthop) = 2"),
+    ),
+    Fault(
+        name="block-route-foreign",
+        breaks=f"the route of {FIRST.name} to the block of {SECOND.name} is right, but not BIRD's",
+        fails=("ROUTE-7",),
+        bird=(_WITHOUT,),
+        at_start=on(FIRST, f"ip route add {_TO} proto kernel via {SECOND.address.ip} dev tunl0 onlink"),
+        verify=on(FIRST, f"ip route show exact {_TO} | grep -q ' proto kernel '"),
     ),
     Fault(
         name="borrowed-route-missing",
@@ -86,13 +101,20 @@ FAULTS = (
     Fault(
         name="policy-rule",
         breaks=f"a policy rule of {FIRST.name} sends packets for the block of {SECOND.name} to the default gateway",
-        fails=("PATH-1", "PATH-3", "PATH-7", "PATH-8", "PATH-9", "ROUTE-4", "ROUTE-5"),
+        fails=("ROUTE-4", "ROUTE-5", "PATH-1", "PATH-3", "PATH-7", "PATH-8", "PATH-9"),
         at_start=on(
             FIRST,
             f"ip route add default via {FIRST.gateway} dev {UNDERLAY_NIC} table 100 && "
             f"ip rule add to {_TO} lookup 100 priority 100",
         ),
         verify=on(FIRST, "ip rule show | grep -q 'lookup 100'"),
+    ),
+    Fault(
+        name="default-route-missing",
+        breaks=f"{SECOND.name} has no default route: it does not answer its pods' ARP requests for their gateway",
+        fails=("NODE-4", "POD-4", "PATH-1", "PATH-6"),
+        at_start=on(SECOND, "ip route del default"),
+        verify=on(SECOND, 'test -z "$(ip route show default)"'),
     ),
     Fault(
         name="blackhole-missing",
@@ -112,5 +134,12 @@ FAULTS = (
             f"ip route add {_UPPER_HALF} via {SECOND.address.ip} dev tunl0 onlink proto static",
         ),
         verify=on(FIRST, f"ip route show root {_TO} | grep -q ' proto static '"),
+    ),
+    Fault(
+        name="route-stale",
+        breaks=f"{FIRST.name} has a route to a block that no node has any more",
+        fails=("ROUTE-4", "BGP-2"),
+        at_start=on(FIRST, f"ip route add 10.233.127.0/24 via {SECOND.address.ip} dev tunl0 onlink proto static"),
+        verify=on(FIRST, "ip route show exact 10.233.127.0/24 | grep -q tunl0"),
     ),
 )

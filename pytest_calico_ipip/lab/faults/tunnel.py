@@ -58,6 +58,13 @@ FAULTS = (
         verify=on(SECOND, "ip -4 -o address show dev tunl0 | grep -q ' 192[.]0[.]2[.]2/32 '"),
     ),
     Fault(
+        name="tunnel-local",
+        breaks=f"tunl0 of {SECOND.name} is bound to the node's own address",
+        fails=("TUN-1",),
+        at_start=on(SECOND, _another(f"local {SECOND.address.ip} remote any nopmtudisc")),
+        verify=on(SECOND, f"ip -d -o link show tunl0 | grep -q 'local {SECOND.address.ip} '"),
+    ),
+    Fault(
         name="tunnel-ttl",
         breaks=f"tunl0 of {SECOND.name} gives every packet the TTL 32 outside",
         fails=("TUN-1", "PATH-3", "PATH-4", "PATH-7", "PATH-8"),
@@ -66,9 +73,20 @@ FAULTS = (
         verify=on(SECOND, "ip -d -o link show tunl0 | grep -q ' ttl 32 '"),
     ),
     Fault(
+        name="node-address-twice",
+        breaks=f"the address of {SECOND.name} is on a second of its interfaces, as IPVS puts addresses on kube-ipvs0",
+        fails=("NODE-1",),
+        at_start=on(
+            SECOND,
+            "ip link add kube-ipvs0 type dummy && ip link set kube-ipvs0 up && "
+            f"ip address add {SECOND.address.ip}/32 dev kube-ipvs0",
+        ),
+        verify=on(SECOND, f"ip -4 -o address show dev kube-ipvs0 | grep -q ' {SECOND.address.ip}/32 '"),
+    ),
+    Fault(
         name="forwarding-off",
         breaks=f"{SECOND.name} does not forward IPv4",
-        fails=("NODE-4", "VETH-4", "POD-4", "PATH-1", "PATH-6"),
+        fails=("NODE-4", "POD-4", "VETH-4", "PATH-1", "PATH-6"),
         at_start=on(SECOND, _OFF),
         # a new workload interface gets its own switch from Calico
         at_pod=on(SECOND, _OFF),

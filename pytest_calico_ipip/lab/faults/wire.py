@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..spec import UNDERLAY_NIC
 from .fault import BirdEdit, Fault
 from .places import FIRST, SECOND, THIRD, on
+from .routes import without
 
 _OTHER = SECOND.address.ip + 100
 _SET = "cali40all-hosts-net"
@@ -27,7 +28,28 @@ def _filtered(device: str) -> str:
     return f"tc filter show dev {device} egress | grep -q u32"
 
 
+def _vxlan(own: str, peer: str, block: str) -> str:
+    """Carry packets for one block by VXLAN to one node, as Calico's VXLAN would."""
+    mine, its = (f"66:00:00:00:00:{address.rpartition('.')[2]}" for address in (own, peer))
+    return (
+        "ip link add vxlan.calico type vxlan id 4096 dstport 4789 "
+        f"local {own} nolearning && ip link set vxlan.calico address {mine} mtu 1450 up && "
+        f"bridge fdb add {its} dev vxlan.calico dst {peer} && "
+        f"ip neighbour add {peer} lladdr {its} dev vxlan.calico nud permanent && "
+        f"ip route add {block} via {peer} dev vxlan.calico onlink proto kernel"
+    )
+
+
+_ONE, _TWO = str(FIRST.address.ip), str(SECOND.address.ip)
+
 FAULTS = (
+    Fault(
+        name="outer-source-unknown",
+        breaks=f"{SECOND.name} sends from a second address, {_OTHER}, that the others do not take for a node's",
+        fails=("PATH-1", "PATH-3", "PATH-4", "PATH-7", "PATH-8", "SEC-2"),
+        at_start=on(SECOND, _FROM_OTHER),
+        verify=on(SECOND, _FROM_OTHER_THERE),
+    ),
     Fault(
         name="outer-source-other",
         breaks=f"{SECOND.name} sends from a second address, {_OTHER}, that the others let in",
@@ -39,6 +61,38 @@ FAULTS = (
         ),
         verify=on(SECOND, _FROM_OTHER_THERE),
         nodes=3,
+    ),
+    Fault(
+        name="encapsulated-twice",
+        breaks=f"a rule of {FIRST.name} puts what its tunnel sends to {SECOND.name} into a second tunnel",
+        fails=("MTU-4", "PATH-3", "PATH-4", "PATH-7", "PATH-8"),
+        at_start=(
+            # an address of its own, so that the second tunnel takes nothing in; and the reverse path is another
+            *on(
+                SECOND,
+                f"ip address add {_OTHER}/24 dev {UNDERLAY_NIC} && sysctl -qw net.ipv4.conf.tunl0.rp_filter=2",
+            ),
+            *on(
+                FIRST,
+                f"sysctl -qw net.ipv4.conf.{UNDERLAY_NIC}.rp_filter=2 && "
+                f"ip link add twice0 type ipip local {_ONE} remote {_OTHER} ttl 64 dev {UNDERLAY_NIC} && "
+                "ip link set twice0 up && "
+                f"ip route add {_TWO} dev twice0 src {_ONE} table 200 && "
+                f"ip rule add to {_TWO} ipproto 4 lookup 200 priority 200",
+            ),
+        ),
+        verify=on(FIRST, "ip rule show | grep -q 'lookup 200'"),
+    ),
+    Fault(
+        name="vxlan-between",
+        breaks=f"{FIRST.name} and {SECOND.name} send each other's pods' packets by VXLAN in IPIP's place",
+        fails=("MTU-4", "ROUTE-2", "ROUTE-4", "ROUTE-5", "PATH-1", "PATH-8"),
+        bird=(without(FIRST, SECOND), without(SECOND, FIRST)),
+        at_start=(
+            *on(FIRST, _vxlan(_ONE, _TWO, str(SECOND.block))),
+            *on(SECOND, _vxlan(_TWO, _ONE, str(FIRST.block))),
+        ),
+        verify=on(FIRST, f"ip route show exact {SECOND.block} | grep -q 'dev vxlan.calico'"),
     ),
     Fault(
         name="fragmenting-allowed",
@@ -58,6 +112,15 @@ FAULTS = (
             SECOND,
             _filter("tunl0", "ip protocol 1 0xff", "pedit munge offset 60 u8 set 0x21 pipe action csum icmp"),
         ),
+        verify=on(SECOND, _filtered("tunl0")),
+    ),
+    Fault(
+        name="checksum-broken",
+        breaks=f"TCP checksums of what {SECOND.name} tunnels are wrong, as if the NIC should have filled them in",
+        fails=("MTU-6",),
+        # the pod fills them in itself, and the kernel has nothing left to do for them
+        at_pod=on(SECOND, 'ip netns exec "$NETNS" ethtool -K eth0 tx off >/dev/null'),
+        at_start=on(SECOND, _filter("tunl0", "ip protocol 6 0xff", "pedit munge offset 36 u16 set 0")),
         verify=on(SECOND, _filtered("tunl0")),
     ),
     Fault(
@@ -84,7 +147,7 @@ FAULTS = (
     Fault(
         name="near-encapsulated",
         breaks=f"in CrossSubnet mode {FIRST.name} tunnels what is for {SECOND.name}, though both are in one subnet",
-        fails=("PATH-1", "PATH-10", "PATH-7", "ROUTE-2", "ROUTE-4", "ROUTE-5"),
+        fails=("ROUTE-2", "ROUTE-4", "ROUTE-5", "PATH-1", "PATH-7", "PATH-10"),
         bird=(
             BirdEdit(
                 FIRST.name,

@@ -9,7 +9,7 @@ from pytest_calico_ipip.model.absent import Absent, present
 from pytest_calico_ipip.model.checks.case import Case, node_check
 from pytest_calico_ipip.model.checks.pairing import POD_DEVICE, own_namespace, pairings, pod_device
 from pytest_calico_ipip.model.judgement import Reading
-from pytest_calico_ipip.model.nodestate import Route
+from pytest_calico_ipip.model.nodestate import NamespaceState, Route
 
 GATEWAY = IPv4Address("169.254.1.1")  # on no device: the workload interface answers for it (proxy ARP)
 _ANYWHERE = IPv4Network("0.0.0.0/0")
@@ -93,12 +93,17 @@ def _is_link(route: Route) -> bool:
 @node_check("POD-4")
 def gateway(case: Case) -> None:
     """From the pod, 169.254.1.1 resolves to the workload interface's MAC address, whatever the entry's state."""
+    elsewhere: list[str] = []
+    judged = 0
     for pairing in pairings(case, namespaces=True):
         namespace = own_namespace(case, pairing)
         if namespace is None:
             continue
         file = f"netns/{namespace.name}/ip-neigh.json"
         entries = [n for n in present(namespace.neighbours) if n.address == str(GATEWAY) and n.device == POD_DEVICE]
+        if not entries and (why := _other_way(namespace, pairing.local.address)):
+            elsewhere.append(f"{pairing.pod} {why}")
+            continue
         if not entries:
             # an entry exists only after the first packet: its lack says nothing about proxy ARP
             case.lack(
@@ -110,3 +115,17 @@ def gateway(case: Case) -> None:
         wanted = pairing.link.mac if pairing.link is not None else "the workload interface's, which is not there"
         observed = entries[0].mac or f"nothing ({entries[0].state})"
         case.compare(f"{pairing.pod} neighbour {GATEWAY}", wanted, observed, case.reading(file))
+        judged += 1
+    for sentence in elsewhere if judged else ():
+        case.note(sentence)
+    if elsewhere and not judged:
+        case.not_applicable("; ".join(elsewhere))
+
+
+def _other_way(namespace: NamespaceState, address: IPv4Address) -> str:
+    """Why the pod had no need to ask for 169.254.1.1: its packets go past it, which is POD-2's or POD-3's finding."""
+    routes = [] if isinstance(namespace.routes, Absent) else [r for r in namespace.routes if r.table == "main"]
+    if not any(route.destination == _ANYWHERE and _is_default(route) for route in routes):
+        return "has no default route by it (POD-3)"
+    near = [r for r in routes if 0 < r.destination.prefixlen < 32 and address in r.destination]
+    return "has a route of its own to its neighbours (POD-2)" if near else ""

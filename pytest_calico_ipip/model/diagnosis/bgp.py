@@ -75,14 +75,34 @@ def _sent_astray(signs: Signs, node: str, peer: str | None) -> tuple[Symptom, ..
     )
 
 
+def withheld(signs: Signs) -> Iterator[Found]:
+    """A node's peers lack its block, though their sessions with it are up: their routes to it are then missing."""
+    for node in signs.nodes:
+        lacking = [s for s in signs.of("BGP-2", on=node) if s.observed == "no such route"]
+        if not lacking:
+            continue
+        show = on(node, "birdcl", "-s", "/var/run/calico/bird.ctl", "show", "route", "all")
+        sentence = f"{node} does not announce its block to {len(lacking)} of its peers, though the session is up"
+        lost = [s for s in signs.of("ROUTE-2", "ROUTE-5") if s.network and _owned(signs, node, s)]
+        subjects = {s.subject for s in lost}
+        legs = [s for each in subjects for s in _sent_astray(signs, each, node)]
+        looks = [s for s, leg in signs.packets() if leg.source_node in subjects and leg.destination_node == node]
+        # what it sends is refused where no route leads back
+        refused = [
+            s
+            for s, leg in signs.packets()
+            if leg.source_node == node and leg.destination_node in subjects and s.broken_within(leg.destination_node)
+        ]
+        symptoms = (*lacking, *lost, *legs, *looks, *refused)
+        yield Found("block-not-announced", (node,), sentence, symptoms, (lacking[0].fact(),), (show,))
+
+
 def announced(signs: Signs) -> Iterator[Found]:
-    """A node's peers hold something from it that is not its own, or lack its block."""
+    """A node's peers hold something from it that is not its own."""
     for node in signs.nodes:
         own = signs.of("BGP-2", on=node)
-        extra = sorted({s.observed for s in own if s.observed != "no such route"})
-        lacking = [s for s in own if s.observed == "no such route"]
         show = on(node, "birdcl", "-s", "/var/run/calico/bird.ctl", "show", "route", "all")
-        for destination in extra:
+        for destination in sorted({s.observed for s in own if s.observed != "no such route"}):
             mine = tuple(s for s in own if s.observed == destination)
             # what it announces is in the tables of all: one route there, many symptoms
             learnt = tuple(s for s in signs.of("ROUTE-4", "ROUTE-5") if str(s.network) == destination)
@@ -90,14 +110,6 @@ def announced(signs: Signs) -> Iterator[Found]:
             because = (mine[0].fact(), *((origin,) if origin else ()))
             sentence = f"{node} announces {destination} to its peers, and it is not its own"
             yield Found("foreign-route-announced", (node, destination), sentence, (*mine, *learnt), because, (show,))
-        if lacking:
-            sentence = f"{node} does not announce its block to {len(lacking)} of its peers, though the session is up"
-            lost = [s for s in signs.of("ROUTE-2", "ROUTE-5") if s.network and _owned(signs, node, s)]
-            subjects = {s.subject for s in lost}
-            legs = [s for each in subjects for s in _sent_astray(signs, each, node)]
-            yield Found(
-                "block-not-announced", (node,), sentence, (*lacking, *lost, *legs), (lacking[0].fact(),), (show,)
-            )
 
 
 def _owned(signs: Signs, node: str, symptom: Symptom) -> bool:
@@ -114,5 +126,5 @@ def _origin(signs: Signs, node: str, destination: str) -> str:
     return f"{found.text} (nodes/{node}/ip-route.json)" if found is not None else ""
 
 
-RULES: tuple[Rule, ...] = (sessions,)
+RULES: tuple[Rule, ...] = (sessions, withheld)
 LATER: tuple[Rule, ...] = (announced,)  # after the routes of the kernel, which may be what is announced

@@ -21,6 +21,7 @@ from pytest_calico_ipip.model.diagnosis import (
 )
 from pytest_calico_ipip.model.diagnosis.cause import NOT_EXPLAINED, Cause, Found
 from pytest_calico_ipip.model.diagnosis.signs import Rule, Signs
+from pytest_calico_ipip.model.diagnosis.symptom import Symptom
 from pytest_calico_ipip.model.judgement import Judgement
 from pytest_calico_ipip.model.world import World
 
@@ -30,6 +31,7 @@ RULES: tuple[Rule, ...] = (
     *node.RULES,
     *tunnel.RULES,
     *bgp.RULES,
+    *pods.EARLY,
     *routes.RULES,
     *pods.RULES,
     *mtu.RULES,
@@ -66,18 +68,25 @@ def diagnose(world: World, judgements: Sequence[Judgement]) -> tuple[Cause, ...]
 def _same_pair(signs: Signs, causes: list[Cause]) -> None:
     """What is said of no single packet goes with its pair: a link type, a transfer that does not end.
 
-    So do packets that are bare at the NIC of one of the two nodes.
+    So do packets between their pods that are bare at a NIC.
     """
     pairs = {frozenset(subject.split(":")) for _, subject in causes[-1].explains if ":" in subject}
-    nodes = {node for pair in pairs for node in pair}
     for symptom in tuple(signs.left):
         of_no_packet = symptom.leg is None and symptom.difference is not None
-        of_pair = ":" in symptom.subject and frozenset(symptom.subject.split(":")) in pairs
-        of_node = symptom.requirement == "PATH-9" and symptom.subject in nodes
-        if of_no_packet and (of_pair or of_node):
+        if of_no_packet and _nodes(signs, symptom) in pairs:
             del signs.left[symptom]
             also = (symptom.requirement, symptom.subject)
             causes[-1] = replace(causes[-1], explains=causes[-1].explains | {also})
+
+
+def _nodes(signs: Signs, symptom: Symptom) -> frozenset[str]:
+    """The two nodes that something is said of: of a pair, or (PATH-9) of a packet between two addresses."""
+    if ":" in symptom.subject:
+        return frozenset(symptom.subject.split(":"))
+    words = symptom.what.split()
+    if symptom.requirement != "PATH-9" or len(words) < 3:
+        return frozenset()
+    return frozenset(node for word in (words[0], words[2]) if (node := signs.node_of(word)))
 
 
 def _unexplained(signs: Signs) -> Found | None:

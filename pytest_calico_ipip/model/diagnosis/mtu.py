@@ -38,6 +38,13 @@ def _tunnel(signs: Signs, nodes: tuple[str, ...], mtu: int, wanted: int, host: i
         # what a tunnel of a small MTU lets through has room on the way
         if s.requirement in _SIZES and _stops(s, leg, node) and not (mtu < wanted and s.broken and s.broken.on_the_way)
     ]
+    # a NIC of a small MTU takes no larger packets in either
+    if mtu > wanted:
+        large += [
+            s
+            for s, leg in signs.packets()
+            if s.requirement in _SIZES and leg.destination_node in nodes and s.broken and s.broken.on_the_way
+        ]
     facts, names = (*(s.fact() for s in own[:2]), *(s.fact() for s in large[:1])), ", ".join(nodes)
     look = (on(nodes[0], "ip", "-d", "link", "show"),)
     if mtu < wanted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import IPv4Address
 
 from pytest_calico_ipip.model.diagnosis.cause import Found, kubectl, on
@@ -38,7 +39,6 @@ def _family(
     signs: Signs, node: str, ident: str, own: list[Symptom], said: str, *also: str, command: str = ""
 ) -> Iterator[Found]:
     """One cause for all pods of a node that have the same trouble. `also`: requirements that it explains with them."""
-    own = [s for s in own if s.difference is not None]  # what could not be judged has other causes
     pods = _pods(signs, node)
     concerned = {key: pods[key] for s in own if (key := s.what.split(" ")[0]) in pods}
     if not own:
@@ -46,7 +46,12 @@ def _family(
     names = ", ".join(list(concerned)[:3]) + (f" and {len(concerned) - 3} more" if len(concerned) > 3 else "")
     addresses = {local.address for local in concerned.values()}
     lost = _at_pod(signs, node, addresses)
-    others = [s for s in signs.of(*also, on=node) if s.what.split(" ")[0] in concerned]
+    # what is said of a pod begins with its name, of a route it ends with its address
+    others = [
+        s
+        for s in signs.of(*also, on=node)
+        if s.what.split(" ")[0] in concerned or (s.network and s.network.network_address in addresses)
+    ]
     local = next(iter(concerned.values()), None)
     device = local.interface if local is not None else "cali"
     yield Found(
@@ -73,17 +78,14 @@ def proxy_arp(signs: Signs) -> Iterator[Found]:
         for found in _family(
             signs, node, "workload-forwarding-off", off, said, "POD-4", command=on(node, "sysctl", key)
         ):
-            beyond = [
-                s
-                for s, leg in signs.packets()
-                if leg.source_node == node
-                and s.broken is not None
-                and s.broken.within(node)
-                and s.broken.roles[0] is Role.WORKLOAD
-            ]
-            yield Found(
-                found.id, found.subjects, found.sentence, (*found.symptoms, *beyond), found.evidence, found.next_command
-            )
+            beyond = [s for s, leg in signs.packets() if leg.source_node == node and _from_workload(s, node)]
+            yield replace(found, symptoms=(*found.symptoms, *beyond))
+
+
+def _from_workload(symptom: Symptom, node: str) -> bool:
+    """Whether a packet was seen last at a workload interface of this node."""
+    broken = symptom.broken
+    return broken is not None and broken.within(node) and broken.roles[0] is Role.WORKLOAD
 
 
 def interfaces(signs: Signs) -> Iterator[Found]:
@@ -113,7 +115,18 @@ def interfaces(signs: Signs) -> Iterator[Found]:
         )
         said = "The workload interface of {pods} on {node} is named {observed}, not {device} as its pod says"
         yield from _family(
-            signs, node, "workload-name", list(signs.of("VETH-1", on=node)), said, "ROUTE-1", "VETH-2", "VETH-4"
+            signs,
+            node,
+            "workload-name",
+            list(signs.of("VETH-1", on=node)),
+            said,
+            "ROUTE-1",
+            "VETH-2",
+            "VETH-4",
+            "ROUTE-4",
+            "ROUTE-5",
+            "ROUTE-4",
+            "ROUTE-5",
         )
         said = "The workload interface of {pods} on {node} leads to another pod's namespace, or to none: {observed}"
         yield from _family(signs, node, "workload-peer", list(signs.of("VETH-2", on=node)), said)
@@ -147,7 +160,12 @@ def inside(signs: Signs) -> Iterator[Found]:
         said = "Nobody answers the ARP requests of {pods} on {node} for their gateway 169.254.1.1"
         yield from _family(signs, node, "gateway-arp-unanswered", mute, said, command=look)
         said = "{observed} answers the ARP requests of {pods} on {node} for 169.254.1.1, not their workload interface"
-        yield from _family(signs, node, "gateway-arp-wrong", [s for s in fourth if s not in mute], said, command=look)
+        for found in _family(
+            signs, node, "gateway-arp-wrong", [s for s in fourth if s not in mute], said, command=look
+        ):
+            # frames for another address than the workload interface's come as far as there
+            beyond = [s for s, leg in signs.packets() if leg.source_node == node and _from_workload(s, node)]
+            yield replace(found, symptoms=(*found.symptoms, *beyond))
 
 
 def _in_pod(signs: Signs, node: str, own: tuple[Symptom, ...], *words: str) -> str:
@@ -186,4 +204,5 @@ def running(signs: Signs) -> Iterator[Found]:
             yield Found("pod-not-ready", (node, key), sentence, (symptom, *lost), (symptom.fact(),), (show,))
 
 
-RULES: tuple[Rule, ...] = (interfaces, proxy_arp, inside, running)
+EARLY: tuple[Rule, ...] = (interfaces,)  # before the routes, which go with a device that goes
+RULES: tuple[Rule, ...] = (proxy_arp, inside, running)

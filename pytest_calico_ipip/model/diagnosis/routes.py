@@ -14,6 +14,7 @@ from pytest_calico_ipip.model.paths import Leg
 from pytest_calico_ipip.model.points import Role
 
 _BIRD = "bird"
+_IN = ((Role.TUNNEL, Role.WORKLOAD), (Role.UNDERLAY, Role.WORKLOAD), (Role.UNDERLAY, Role.TUNNEL))
 _BLOCKS = "<blocks>"  # stands in a sentence for the destinations that it is about
 
 
@@ -30,7 +31,7 @@ def to_other_nodes(signs: Signs) -> Iterator[Found]:
         expected = next((r for r in known if r.destination == destination and r.owner), None)
         if expected is not None:
             found = [r for r in signs.routes(node) if r.destination == destination and r.table == "main"]
-            ident, said = _kind(signs, expected, found)
+            ident, said = _kind(signs, node, expected, found)
             alike.setdefault((node, ident, said), []).append((symptom, expected))
     for (node, ident, said), some in alike.items():
         yield _to_other_nodes(signs, node, ident, said, some)
@@ -71,7 +72,7 @@ def _follows(symptom: Symptom, destination: IPv4Network) -> bool:
     )
 
 
-def _kind(signs: Signs, expected: ExpectedRoute, found: list[Route]) -> tuple[str, str]:
+def _kind(signs: Signs, node: str, expected: ExpectedRoute, found: list[Route]) -> tuple[str, str]:
     """The id, and the rest of a sentence that begins with the node's name."""
     block = _BLOCKS
     if not found:
@@ -87,6 +88,9 @@ def _kind(signs: Signs, expected: ExpectedRoute, found: list[Route]) -> tuple[st
     hop = route.next_hops[0]
     if hop.gateway == expected.next_hop:
         if expected.kind == "tunnel" and hop.device != TUNNEL_DEVICE:
+            link = signs.link(node, hop.device or "")
+            if link is not None and link.kind == "vxlan":
+                return "route-vxlan", f"sends packets for {block} by VXLAN ({hop.device}), in IPIP's place"
             return "route-bare", f"sends packets for {block} bare through {hop.device}, not through tunl0"
         if expected.kind == "underlay" and hop.device == TUNNEL_DEVICE:
             return "route-encapsulated", f"sends packets for {block} through tunl0, though both are in one subnet"
@@ -124,8 +128,7 @@ def _refused(symptom: Symptom, leg: Leg, node: str, destination: IPv4Network) ->
     broken = symptom.broken
     if leg.destination_node != node or leg.source not in destination or broken is None:
         return False
-    arriving = ((Role.TUNNEL, Role.WORKLOAD), (Role.UNDERLAY, Role.WORKLOAD), (Role.UNDERLAY, Role.TUNNEL))
-    return broken.within(node, *arriving) and symptom.lost
+    return broken.within(node, *_IN) and symptom.lost
 
 
 def own_blocks(signs: Signs) -> Iterator[Found]:
@@ -277,7 +280,13 @@ def _what_it_is(signs: Signs, destination: IPv4Network, routes: list[Route], tab
 def _rule(signs: Signs, symptom: Symptom) -> Found:
     node = symptom.subject
     decided = signs.of("ROUTE-5", on=node)
-    packets = [s for s, leg in signs.packets() if leg.source_node == node and (s.astray or s.broken is not None)]
+    # what comes back by the tunnel is refused where the way there is another
+    packets = [
+        s
+        for s, leg in signs.packets()
+        if (leg.source_node == node and (s.astray or s.broken is not None))
+        or (leg.destination_node == node and s.broken_within(node) and s.broken is not None and s.broken.roles in _IN)
+    ]
     return Found(
         "policy-rule",
         (node,),

@@ -39,8 +39,11 @@ class Signs:
         return Datastore({}) if isinstance(self.world.datastore, Absent) else self.world.datastore
 
     def of(self, *requirements: str, on: str | None = None) -> tuple[Symptom, ...]:
-        """What of these requirements (on this subject) nothing explains yet."""
-        return tuple(s for s in self.left if s.requirement in requirements and on in (None, s.subject))
+        """What does not hold of these requirements (on this subject), and nothing explains yet.
+
+        What could not be judged is none of it: nothing that a rule knows follows from that.
+        """
+        return tuple(s for s in self.left if s.requirement in requirements and on in (None, s.subject) and s.difference)
 
     def packets(self) -> Iterator[tuple[Symptom, Leg]]:
         """The symptoms of packets that nothing explains yet, each with the packet's way."""
@@ -73,6 +76,12 @@ class Signs:
     def node_with(self, address: IPv4Address | None) -> str | None:
         """Whose own address this is."""
         return next((name for name in self.store.nodes if address is not None and self.address(name) == address), None)
+
+    def node_of(self, address: str) -> str | None:
+        """The node of the pod with this address, or the node whose tunnel address it is."""
+        pods = {str(pod.ip): pod.node for pod in (*self.store.pods, *self.world.pods) if not pod.host_network}
+        tunnels = {str(node.tunnel_address): name for name, node in self.store.nodes.items()}
+        return pods.get(address) or tunnels.get(address)
 
     def links(self, node: str) -> tuple[Link, ...]:
         """The node's devices, as far as they were read."""

@@ -159,6 +159,23 @@ def _never_sent(signs: Signs, node: str, symptoms: list[Symptom]) -> tuple[str, 
     return "never-sent", f"What {name} on {node} should have sent never left it", command
 
 
+def translated(signs: Signs) -> Iterator[Found]:
+    """A node that gives its pods' packets other addresses: what is then not recognised elsewhere comes from that."""
+    for node in signs.nodes:
+        own = [s for s, leg in signs.packets() if s.requirement == "PATH-2" and leg.source_node == node]
+        own = [s for s in own if not s.lost and _look(s) == "inner-address-translated"]
+        if not own:
+            continue
+        packets = [s for s, leg in signs.packets() if node in (leg.source_node, leg.destination_node)]
+        mine = [s for s in packets if _look(s) == "inner-address-translated" or s.astray or s.broken_within(node)]
+        leg = own[0].leg
+        there = leg.destination_node if leg is not None else ""
+        sentence = _SENTENCES["inner-address-translated"].format(node=node, there=there, seen=own[0].observed)
+        rules = on(node, "iptables-save", "-c", "-t", "nat")
+        facts = tuple(s.fact() for s in own[:2])
+        yield Found("inner-address-translated", (node,), sentence, (*own, *mine), facts, (rules,))
+
+
 def looks(signs: Signs) -> Iterator[Found]:
     """Packets that arrive, but not as they must: by what is odd about them, and by the node that made them."""
     groups: dict[tuple[str, str], list[Symptom]] = defaultdict(list)
@@ -232,4 +249,4 @@ def link_types(signs: Signs) -> Iterator[Found]:
         yield Found("link-type", (node,), sentence, own, (own[0].fact(),), (show,))
 
 
-RULES: tuple[Rule, ...] = (between_nodes, inside_node, looks, link_types)
+RULES: tuple[Rule, ...] = (translated, between_nodes, inside_node, looks, link_types)
