@@ -108,6 +108,9 @@ def untar(stream: bytes) -> Unpacked:
     try:
         with tarfile.open(fileobj=io.BytesIO(stream), mode="r|") as tar:
             for member in tar:
+                if member.size > LIMIT:  # a sparse file of a few bytes may claim terabytes
+                    problem = f"a file of the answer claims to be larger than {LIMIT // 1024 // 1024} MiB"
+                    continue
                 content = tar.extractfile(member) if member.isreg() else None
                 if content is not None:
                     files[member.name.removeprefix("./")] = content.read()

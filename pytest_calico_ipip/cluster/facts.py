@@ -107,7 +107,9 @@ def foreign_blocks(bodies: Mapping[str, bytes], node: str) -> list[IPv4Network]:
     """The blocks that are not this node's own."""
     found = []
     for block in items(bodies.get(BLOCKS, b"{}")):
-        spec = block.get("spec") or {}
+        spec = block.get("spec")
+        if not isinstance(spec, dict):
+            continue
         try:
             cidr = IPv4Network(str(spec.get("cidr")))
         except ValueError:

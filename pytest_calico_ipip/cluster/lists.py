@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import quote
 
 from pytest_calico_ipip.cluster.connection import Api
 from pytest_calico_ipip.cluster.problems import ApiRefusal
@@ -97,7 +98,7 @@ def _configmaps(api: Api, daemonsets: bytes) -> tuple[Sequence[dict[str, Any]], 
     found, problems = [], []
     for (namespace, name), keys in wanted.items():
         try:
-            configmap = api.send("GET", f"/api/v1/namespaces/{namespace}/configmaps/{name}")
+            configmap = api.send("GET", f"/api/v1/namespaces/{quote(namespace)}/configmaps/{quote(name, safe='')}")
         except ApiRefusal as refusal:
             if refusal.status != 404:
                 problems.append(f"configmap {namespace}/{name}: {refusal.problem}")

@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_calico_ipip.cluster.connection import Api
 from pytest_calico_ipip.errors import SetupProblem, UnknownNode
+from pytest_calico_ipip.remote import one_line
 from pytest_calico_ipip.settings import Settings
 
 
@@ -99,7 +100,7 @@ def unsuited(node: Mapping[str, Any], tolerated: Sequence[Toleration]) -> str:
         if taint.get("effect") not in ("NoSchedule", "NoExecute") or any(t.tolerates(taint) for t in tolerated):
             continue
         value = f"={taint['value']}" if taint.get("value") else ""
-        return f"has the taint {taint.get('key')}{value}:{taint.get('effect')}"
+        return one_line(f"has the taint {taint.get('key')}{value}:{taint.get('effect')}")
     if spec.get("unschedulable") and not any(t.key == "node.kubernetes.io/unschedulable" for t in tolerated):
         return "is unschedulable"
     return ""

@@ -256,7 +256,7 @@ def waiting_reason(pod: Mapping[str, Any]) -> str:
         for kind in ("waiting", "terminated"):
             if kind in state:
                 message = one_line(str(state[kind].get("message") or ""), 200)
-                return f"{kind}: {state[kind].get('reason')}" + (f" ({message})" if message else "")
+                return f"{kind}: {one_line(str(state[kind].get('reason')))}" + (f" ({message})" if message else "")
     if status.get("reason") or status.get("message"):
         return one_line(f"{status.get('phase')}: {status.get('reason', '')} {status.get('message', '')}", 250)
     false = [

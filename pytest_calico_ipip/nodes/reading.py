@@ -166,7 +166,10 @@ def eth0_mtu(ip_addr: bytes) -> int | None:
 def _places(unpacked: Unpacked, pods: Sequence[PodPlace]) -> dict[str, Place]:
     places = {}
     for line in unpacked.files.get("places", b"").decode("utf-8", "replace").splitlines():
-        number, interface, netns = line.split(" ", 2)
+        number, _, place = line.partition(" ")
+        interface, _, netns = place.partition(" ")
+        if not number.isdecimal() or int(number) >= len(pods) or not netns:
+            continue  # not our script's words
         # the name becomes a folder's here and a word of a command there
         if netns != "-" and netns not in (".", "..") and not set(netns) & set("/\\\0\t "):
             places[pods[int(number)].key] = Place(interface, netns)

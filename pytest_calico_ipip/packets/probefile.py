@@ -32,7 +32,7 @@ def read_probes(evidence: Evidence) -> tuple[Probe, ...] | None:
     for index, entry in enumerate(listed):
         try:
             probes.append(_probe(entry))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise BadProbes(f"packets/probes.json: entry {index + 1}: {type(error).__name__}: {error}") from None
     return tuple(probes)
 
