@@ -10,16 +10,13 @@ from hypothesis import strategies as st
 
 from pytest_calico_ipip.cluster import facts, nodes, pods
 from pytest_calico_ipip.cluster.lists import BLOCKS
+from tests.hostile.values import any_json
 
 MANY = settings(max_examples=200, deadline=None, derandomize=True)
 TEXT = st.text(max_size=12) | st.sampled_from(
     ["\x1b[2J", "../..", "$(reboot)", "a\nb", "%s%n", "<script>", "'; true #"]
 )
-ANY = st.recursive(
-    st.none() | st.booleans() | st.integers() | TEXT,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
-    max_leaves=6,
-)
+ANY = any_json(TEXT, key=TEXT)
 
 
 @MANY

@@ -7,22 +7,20 @@ from typing import TYPE_CHECKING
 
 from ..spec import AS_NUMBER, GATEWAY, NodeSpec
 from .fault import BirdEdit, Fault
-from .places import FIRST, SECOND, on
+from .objects import GROUP, custom
+from .places import FIRST, SECOND, THIRD, on
 
 if TYPE_CHECKING:
     from ..api.store import Store
 
-_PEERS = "bgppeers.crd.projectcalico.org"
+_PEERS = f"bgppeers.{GROUP}"
 _FOREIGN = IPv4Network("10.233.100.0/24")
-_OWN = f"  route {SECOND.block} blackhole;"
 _OUTSIDE_AS = 65000
 _CTL = "-s /run/calico/bird.ctl"
 
 
 async def _add_peer(store: Store) -> None:
-    spec = {"peerIP": str(GATEWAY), "asNumber": _OUTSIDE_AS}
-    meta = {"name": "rack-switch"}
-    store.create(_PEERS, {"apiVersion": "crd.projectcalico.org/v1", "kind": "BGPPeer", "metadata": meta, "spec": spec})
+    store.create(_PEERS, custom("BGPPeer", "rack-switch", {"peerIP": str(GATEWAY), "asNumber": _OUTSIDE_AS}))
 
 
 def _switch(node: NodeSpec) -> BirdEdit:
@@ -33,6 +31,18 @@ def _switch(node: NodeSpec) -> BirdEdit:
         f"  local {node.address.ip} as {AS_NUMBER};\n  ipv4 {{ import none; export none; }};\n}}\n"
     )
     return BirdEdit(node.name, "template bgp mesh {", f"{protocol}\ntemplate bgp mesh {{")
+
+
+def also_announced(node: NodeSpec, block: IPv4Network) -> tuple[BirdEdit, ...]:
+    """One node takes one more block for its own, and tells its peers."""
+    return (
+        BirdEdit(node.name, _blackhole(node.block), f"{_blackhole(node.block)}\n{_blackhole(block)}"),
+        BirdEdit(node.name, f"net ~ [ {node.block} ]", f"net ~ [ {node.block}, {block} ]"),
+    )
+
+
+def _blackhole(block: IPv4Network) -> str:
+    return f"  route {block} blackhole;"
 
 
 def _neighbour(node: NodeSpec, as_number: int) -> str:
@@ -75,10 +85,7 @@ FAULTS = (
         name="foreign-route-announced",
         breaks=f"{SECOND.name} announces {_FOREIGN}, which is no block of its own",
         fails=("ROUTE-4", "BGP-2"),
-        bird=(
-            BirdEdit(SECOND.name, _OWN, f"{_OWN}\n  route {_FOREIGN} blackhole;"),
-            BirdEdit(SECOND.name, f"net ~ [ {SECOND.block} ]", f"net ~ [ {SECOND.block}, {_FOREIGN} ]"),
-        ),
+        bird=also_announced(SECOND, _FOREIGN),
         verify=on(FIRST, f"ip route show exact {_FOREIGN} | grep -q tunl0"),
     ),
     Fault(
@@ -88,7 +95,7 @@ FAULTS = (
         bird=(
             BirdEdit(SECOND.name, "filter to_peers {\n", "filter to_peers {\n  reject;\n"),
             BirdEdit(FIRST.name, "filter to_kernel {\n", "filter to_kernel {\n", lost=(SECOND.name,)),
-            BirdEdit("virtnest-rook-ceph-3", "filter to_kernel {\n", "filter to_kernel {\n", lost=(SECOND.name,)),
+            BirdEdit(THIRD.name, "filter to_kernel {\n", "filter to_kernel {\n", lost=(SECOND.name,)),
         ),
         verify=on(FIRST, f'test -z "$(ip route show exact {SECOND.block})"'),
         nodes=3,

@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any
 
+from .bgp import also_announced
 from .fault import BirdEdit, Fault
+from .objects import GROUP, custom
 from .places import FIRST, SECOND, THIRD, on
 
 if TYPE_CHECKING:
@@ -14,9 +16,8 @@ if TYPE_CHECKING:
 
 Change = Callable[["Store"], Awaitable[None]]
 
-_GROUP = "crd.projectcalico.org"
-_POOLS, _BLOCKS, _AFFINITIES = f"ippools.{_GROUP}", f"ipamblocks.{_GROUP}", f"blockaffinities.{_GROUP}"
-_FELIX, _BGP = f"felixconfigurations.{_GROUP}", f"bgpconfigurations.{_GROUP}"
+_POOLS, _BLOCKS, _AFFINITIES = f"ippools.{GROUP}", f"ipamblocks.{GROUP}", f"blockaffinities.{GROUP}"
+_FELIX, _BGP = f"felixconfigurations.{GROUP}", f"bgpconfigurations.{GROUP}"
 _MERGE = "application/merge-patch+json"
 _OVERLAPPING = "10.233.112.0/20"
 _NESTED = IPv4Network("10.233.107.64/26")
@@ -55,13 +56,9 @@ def _annotated(**annotations: str | None) -> Change:
     return _set("nodes", SECOND.name, {"metadata": {"annotations": keys}})
 
 
-def _crd(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
-    return {"apiVersion": f"{_GROUP}/v1", "kind": kind, "metadata": {"name": name}, "spec": spec}
-
-
 def _affinity(node: str, block: IPv4Network) -> dict[str, Any]:
     spec = {"state": "confirmed", "node": node, "type": "host", "cidr": str(block), "deleted": "false"}
-    return _crd("BlockAffinity", f"{node}-{_named(block)}", spec)
+    return custom("BlockAffinity", f"{node}-{_named(block)}", spec)
 
 
 def _empty_block(node: str, block: IPv4Network) -> dict[str, Any]:
@@ -75,12 +72,12 @@ def _empty_block(node: str, block: IPv4Network) -> dict[str, Any]:
         "deleted": False,
         "strictAffinity": False,
     }
-    return _crd("IPAMBlock", _named(block), spec)
+    return custom("IPAMBlock", _named(block), spec)
 
 
 async def _overlap(store: Store) -> None:
     spec = {"cidr": _OVERLAPPING, "ipipMode": "Always", "vxlanMode": "Never", "blockSize": 24, "disabled": True}
-    store.create(_POOLS, _crd("IPPool", "old-ippool", spec))
+    store.create(_POOLS, custom("IPPool", "old-ippool", spec))
 
 
 async def _nest(store: Store) -> None:
@@ -114,18 +111,6 @@ async def _owned_twice(store: Store) -> None:
 
 async def _delete(store: Store, resource: str, name: str) -> None:
     store.delete(resource, None, name)
-
-
-def _static(block: IPv4Network) -> str:
-    return f"  route {block} blackhole;"
-
-
-def _also_announced(node: Any, block: IPv4Network) -> tuple[BirdEdit, ...]:
-    """One node takes one more block for its own, and tells its peers."""
-    return (
-        BirdEdit(node.name, _static(node.block), f"{_static(node.block)}\n{_static(block)}"),
-        BirdEdit(node.name, f"net ~ [ {node.block} ]", f"net ~ [ {node.block}, {block} ]"),
-    )
 
 
 _BARE = 'ifname = "tunl0"; onlink = true; gw = bgp_next_hop;'
@@ -165,7 +150,7 @@ FAULTS = (
         breaks=f"{SECOND.name} has a block, {_NESTED}, inside the one of {FIRST.name}, and announces it",
         fails=("POOL-2",),
         objects=_nest,
-        bird=_also_announced(SECOND, _NESTED),
+        bird=also_announced(SECOND, _NESTED),
         verify=on(SECOND, f"ip route show exact {_NESTED} | grep -q blackhole"),
     ),
     Fault(
@@ -193,7 +178,7 @@ FAULTS = (
         breaks=f"{THIRD.name} has an affinity for the block of {SECOND.name}, too, and both announce it",
         fails=("POOL-3", "ROUTE-2", "ROUTE-4", "ROUTE-5", "PATH-1", "BGP-2"),
         objects=_claim_twice,
-        bird=_also_announced(THIRD, SECOND.block),
+        bird=also_announced(THIRD, SECOND.block),
         verify=on(THIRD, f"ip route show exact {SECOND.block} | grep -q blackhole"),
         nodes=3,
     ),

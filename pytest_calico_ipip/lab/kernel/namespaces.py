@@ -26,7 +26,10 @@ _FLAGS = (
 
 
 def start_in_namespaces(lab: Callable[[], int], windows: Sequence[Window]) -> int:
-    """The same, without waiting: the process id of the namespaces' PID 1. A signal sent to it reaches the lab."""
+    """Run `lab` as root of private mount, network, PID, UTS and IPC namespaces; does not wait for it.
+
+    The process id of the namespaces' PID 1. A signal sent to it reaches the lab.
+    """
     syscalls.unshare(_FLAGS)
     child = os.fork()
     if child == 0:

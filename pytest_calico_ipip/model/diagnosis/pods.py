@@ -75,11 +75,18 @@ def proxy_arp(signs: Signs) -> Iterator[Found]:
         yield from _family(signs, node, "proxy-arp-off", arp, said, "POD-4", command=on(node, "sysctl", key))
         said = "{node} does not forward what {pods} send: forwarding is off on {device}"
         key = off[0].last if off else ""
-        for found in _family(
-            signs, node, "workload-forwarding-off", off, said, "POD-4", command=on(node, "sysctl", key)
-        ):
-            beyond = [s for s, leg in signs.packets() if leg.source_node == node and _from_workload(s, node)]
-            yield replace(found, symptoms=(*found.symptoms, *beyond))
+        yield from _and_stopped(
+            signs,
+            node,
+            _family(signs, node, "workload-forwarding-off", off, said, "POD-4", command=on(node, "sysctl", key)),
+        )
+
+
+def _and_stopped(signs: Signs, node: str, causes: Iterator[Found]) -> Iterator[Found]:
+    """Causes that explain, too, what this node's pods sent and what came no further than a workload interface of it."""
+    for found in causes:
+        stopped = [s for s, leg in signs.packets() if leg.source_node == node and _from_workload(s, node)]
+        yield replace(found, symptoms=(*found.symptoms, *stopped))
 
 
 def _from_workload(symptom: Symptom, node: str) -> bool:
@@ -125,8 +132,6 @@ def interfaces(signs: Signs) -> Iterator[Found]:
             "VETH-4",
             "ROUTE-4",
             "ROUTE-5",
-            "ROUTE-4",
-            "ROUTE-5",
         )
         said = "The workload interface of {pods} on {node} leads to another pod's namespace, or to none: {observed}"
         yield from _family(signs, node, "workload-peer", list(signs.of("VETH-2", on=node)), said)
@@ -148,7 +153,7 @@ def inside(signs: Signs) -> Iterator[Found]:
         said = "{pods} on {node} have no link route to their gateway 169.254.1.1 (found: {observed})"
         yield from _family(signs, node, "pod-gateway-route", link, said, "POD-4", command=look)
         second = signs.of("POD-2", on=node)
-        extra = [s for s in second if s.difference is not None and s.difference.expected in s.observed.split(", ")]
+        extra = [s for s in second if s.expected in s.observed.split(", ")]
         look = _in_pod(signs, node, second, "ip", "-4", "addr")
         said = "eth0 of {pods} on {node} has more than the pod's address: {observed}"
         yield from _family(signs, node, "pod-address-extra", extra, said, command=look)
@@ -160,12 +165,9 @@ def inside(signs: Signs) -> Iterator[Found]:
         said = "Nobody answers the ARP requests of {pods} on {node} for their gateway 169.254.1.1"
         yield from _family(signs, node, "gateway-arp-unanswered", mute, said, command=look)
         said = "{observed} answers the ARP requests of {pods} on {node} for 169.254.1.1, not their workload interface"
-        for found in _family(
-            signs, node, "gateway-arp-wrong", [s for s in fourth if s not in mute], said, command=look
-        ):
-            # frames for another address than the workload interface's come as far as there
-            beyond = [s for s, leg in signs.packets() if leg.source_node == node and _from_workload(s, node)]
-            yield replace(found, symptoms=(*found.symptoms, *beyond))
+        other = [s for s in fourth if s not in mute]
+        # frames for another address than the workload interface's come as far as there
+        yield from _and_stopped(signs, node, _family(signs, node, "gateway-arp-wrong", other, said, command=look))
 
 
 def _in_pod(signs: Signs, node: str, own: tuple[Symptom, ...], *words: str) -> str:

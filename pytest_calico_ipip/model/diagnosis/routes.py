@@ -285,7 +285,7 @@ def _rule(signs: Signs, symptom: Symptom) -> Found:
         s
         for s, leg in signs.packets()
         if (leg.source_node == node and (s.astray or s.broken is not None))
-        or (leg.destination_node == node and s.broken_within(node) and s.broken is not None and s.broken.roles in _IN)
+        or (leg.destination_node == node and s.broken is not None and s.broken.within(node, *_IN))
     ]
     return Found(
         "policy-rule",
@@ -321,7 +321,7 @@ def leftovers(signs: Signs) -> Iterator[Found]:
         own = signs.of("ROUTE-7", on=node)
         if own:
             found = ", ".join(dict.fromkeys(s.observed for s in own))
-            wanted = own[0].difference.expected if own[0].difference is not None else "?"
+            wanted = own[0].expected
             yield Found(
                 "route-owner-leftover",
                 (node,),
