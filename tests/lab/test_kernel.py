@@ -91,6 +91,22 @@ def test_programs_below_tmp_are_visible(tmp_path: Path) -> None:
     assert Window(f"{tmp_path}/bin", str((tmp_path / "bin").resolve()), writable=False) in found
 
 
+def test_a_directory_that_the_user_may_not_see_is_left_out(tmp_path: Path) -> None:
+    """A directory of root in somebody's PATH, or named in his command, is no reason to refuse him a lab."""
+    secret = tmp_path / "secret" / "bin"
+    secret.mkdir(parents=True)
+    secret.parent.chmod(0)
+    user = os.geteuid()
+    try:
+        if user == 0:  # who may see everything
+            os.seteuid(65534)
+        found = paths.windows("/", [], str(secret), [f"--report={secret}/report.xml"])
+    finally:
+        os.seteuid(user)
+        secret.parent.chmod(0o700)
+    assert str(secret) not in [window.path for window in found]
+
+
 def test_memory_wants_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """No file system with enough room for the guest's memory is a sentence that names each of them."""
     with pytest.raises(LabError, match=r"/dev/shm has \d+ MB left.*\nSet TMPDIR"):

@@ -46,7 +46,8 @@ def windows(
             found.append(Window(cwd, os.path.realpath(cwd), may_write))
     for path in _programs(environment_path):
         real = os.path.realpath(path)
-        if (is_private(path) or is_private(real)) and Path(path).is_dir():
+        # one that this user may not see is none to him
+        if (is_private(path) or is_private(real)) and os.path.isdir(path):  # noqa: PTH112 - Path's raises
             found.append(Window(path, real, writable=False))
     return tuple(_without_nested(found))
 
@@ -58,7 +59,7 @@ def _named(command: Sequence[str]) -> Iterable[Window]:
         if not path.startswith("/") or "\n" in path:
             continue
         directory = Path(path)
-        while not directory.is_dir():
+        while not os.path.isdir(directory):  # noqa: PTH112 - one that this user may not see is none to him
             directory = directory.parent
         name, real = str(directory), os.path.realpath(directory)
         if name == "/" or any(is_below(real, hidden) for hidden in (*_FOREIGN, *_SYSTEM, "/run")):
