@@ -1,12 +1,12 @@
 """Takes single clauses out of the checks, and prints those that no fault's evidence shows to be missing.
 
-Usage: python -m benchmarks.clauses EVIDENCE [MODULE…]
+Usage: python -m benchmarks.clauses [--operands] EVIDENCE [MODULE…]
 
 EVIDENCE is what `python -m tests.matrix.learn EVIDENCE` leaves; MODULE names files of `model/checks` (all of them where
 none is named). Everything runs in this process: each fault's evidence is read once, and judged once as it is. A mutant
-is a check with one comparison left out, or with one operand of an `and` or `or` left out; it is noticed where any
-outcome, of any requirement on any subject, is another one than before. A survivor is a clause that only the tests on
-recordings may prove (`tests/model`): not each of them is a defect, and this list is to be read, not to be empty.
+is a check with one comparison left out, or (`--operands`) with one operand of an `and` or `or` left out; it is noticed
+where any outcome, of any requirement on any subject, is another one than before. A survivor is a clause that only the
+tests on recordings may prove (`tests/model`): not each of them is a defect, and the list is to be read.
 """
 
 from __future__ import annotations
@@ -50,13 +50,15 @@ class Clause:
         return f"model/checks/{self.module}.py:{self.line} {self.function}: {self.words}"
 
 
-def clauses(module: str) -> Iterator[Clause]:
-    """Every mutant of one file."""
+def clauses(module: str, operands: bool) -> Iterator[Clause]:
+    """Every mutant of one file; those of operands only where asked for."""
     file = FOLDER / f"{module}.py"
     tree = ast.parse(file.read_text(encoding="utf-8"))
     for name, function in _functions(tree):
         for number, node in enumerate(ast.walk(function)):
             for change, words in _changes(node):
+                if isinstance(node, ast.BoolOp) and not operands:
+                    continue
                 mutant = deepcopy(tree)
                 there = next(each for each_name, each in _functions(mutant) if each_name == name)
                 change(list(ast.walk(there))[number])
@@ -183,6 +185,8 @@ def _world(folder: Path) -> World:
 
 def main(arguments: list[str]) -> int:
     """Try every clause; the survivors are printed."""
+    operands = "--operands" in arguments
+    arguments = [word for word in arguments if word != "--operands"]
     if not arguments:
         print(__doc__, file=sys.stderr)
         return 2
@@ -199,7 +203,7 @@ def main(arguments: list[str]) -> int:
     }
     tried = survivors = 0
     for module in arguments[1:] or names:
-        for clause in clauses(module):
+        for clause in clauses(module, operands):
             tried += 1
             function = _function(modules[names.index(module)], clause.function)
             whole = function.__code__
