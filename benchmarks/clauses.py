@@ -1,18 +1,19 @@
-"""Takes single clauses out of the checks, and prints those that no fault's evidence shows to be missing.
+"""Takes single clauses out of the checks, and prints those that nothing shows to be missing.
 
-Usage: python -m benchmarks.clauses [--operands] EVIDENCE [MODULE…]
+Usage: python -m benchmarks.clauses [--tests] [--operands] EVIDENCE [MODULE…]
 
 EVIDENCE is what `python -m tests.matrix.learn EVIDENCE` leaves; MODULE names files of `model/checks` (all of them where
 none is named). Everything runs in this process: each fault's evidence is read once, and judged once as it is. A mutant
 is a check with one comparison left out, or (`--operands`) with one operand of an `and` or `or` left out; it is noticed
-where any outcome, of any requirement on any subject, is another one than before. A survivor is a clause that only the
-tests on recordings may prove (`tests/model`): not each of them is a defect, and the list is to be read.
+where any outcome, of any requirement on any subject, is another one than before. What no fault shows is tried
+(`--tests`) on the tests of changed recordings, too. The list is to be read: not each survivor is a defect.
 """
 
 from __future__ import annotations
 
 import ast
 import importlib
+import os
 import pickle
 import sys
 from collections.abc import Callable, Iterator
@@ -21,6 +22,8 @@ from dataclasses import dataclass
 from inspect import unwrap
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
+
+import pytest
 
 from benchmarks.mutation import mutants as assertions
 from pytest_calico_ipip.judge.load import load
@@ -31,6 +34,7 @@ from pytest_calico_ipip.model.world import World
 from tests.matrix.suite import ROOT
 
 FOLDER = Path(checks.__file__).parent
+TESTS = (ROOT / "tests" / "model", ROOT / "tests" / "judge")
 COMPARISONS = {"compare", "differ", "warn", "append"}  # calls whose absence makes a check look away
 Check = Callable[..., Judgement]
 Outcomes = dict[tuple[str, tuple[str, ...]], str]
@@ -183,10 +187,20 @@ def _world(folder: Path) -> World:
     return world
 
 
+def by_tests() -> bool:
+    """Whether the tests on recordings fail as the checks are now; in a process of its own, with what is loaded here."""
+    if pid := os.fork():
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 0
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
+    os._exit(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-m", "not lab and not clients", *map(str, TESTS)]))
+
+
 def main(arguments: list[str]) -> int:
     """Try every clause; the survivors are printed."""
-    operands = "--operands" in arguments
-    arguments = [word for word in arguments if word != "--operands"]
+    flags = {word for word in arguments if word in ("--operands", "--tests")}
+    arguments = [word for word in arguments if word not in flags]
     if not arguments:
         print(__doc__, file=sys.stderr)
         return 2
@@ -203,7 +217,7 @@ def main(arguments: list[str]) -> int:
     }
     tried = survivors = 0
     for module in arguments[1:] or names:
-        for clause in clauses(module, operands):
+        for clause in clauses(module, "--operands" in flags):
             tried += 1
             function = _function(modules[names.index(module)], clause.function)
             whole = function.__code__
@@ -216,6 +230,8 @@ def main(arguments: list[str]) -> int:
                     for one in concerned[module]
                     for fault in order[one]
                 )
+                if not noticed and "--tests" in flags:
+                    noticed = by_tests()
             finally:
                 function.__code__ = whole
             if not noticed:
