@@ -57,6 +57,8 @@ def test_several_faults_at_once_are_all_named(names: tuple[str, ...], tmp_path: 
     assert verdict.of("error") == {}
     broken = [(*TABLE[name].failed.items(), *TABLE[name].warned.items()) for name in names]
     allowed = {(requirement, subject) for items in broken for requirement, subjects in items for subject in subjects}
+    # a node's own packets are PATH-7's where PATH-1 has not told of their loss, which another fault may hide
+    allowed |= {("PATH-7", subject) for requirement, subject in allowed if requirement == "PATH-1"}
     assert _each(verdict.of("failed")) <= allowed
 
 
