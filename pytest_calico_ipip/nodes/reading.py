@@ -136,11 +136,17 @@ def split(
     return reading, lines
 
 
-def underlay_nic(ip_addr: bytes, address: IPv4Address | None) -> str | None:
-    """The first interface that is up and carries the node's address, from `ip -j -d addr`; None where none does.
+def underlay_nic(ip_addr: bytes, addresses: Sequence[IPv4Address | None]) -> str | None:
+    """The first interface that is up and carries the first of these addresses that any carries; None where none does.
 
-    More than one is a finding of NODE-1; Felix takes the first one, too.
+    `ip_addr` is the output of `ip -j -d addr`, `addresses` are the annotation's and the InternalIP, which finds the
+    wire where the annotation is wrong. More than one interface is a finding of NODE-1; Felix takes the first one, too.
     """
+    found = (_carrier(ip_addr, address) for address in addresses if address is not None)
+    return next((name for name in found if name is not None), None)
+
+
+def _carrier(ip_addr: bytes, address: IPv4Address) -> str | None:
     try:
         links = json.loads(ip_addr)
         names = [

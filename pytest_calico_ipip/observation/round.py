@@ -153,7 +153,9 @@ class CaptureRound:
             interface = reading.interfaces[key]
             found.append(Plan(Tap(f"{node}.{interface}.pcap", node, None, interface), narrow))
         if addresses:
-            nic = underlay_nic(reading.files.get("ip-addr.json", b""), self._nodes[node].address) or "underlay-nic"
+            facts = self._nodes[node]
+            nic = underlay_nic(reading.files.get("ip-addr.json", b""), (facts.address, facts.internal_ip))
+            nic = nic or "underlay-nic"
             found.append(Plan(Tap(f"{node}.{TUNNEL}.pcap", node, None, TUNNEL), filters.bare(addresses)))
             found.append(Plan(Tap(f"{node}.{nic}.pcap", node, None, nic), filters.underlay(addresses)))
         return found

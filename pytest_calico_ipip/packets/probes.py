@@ -15,6 +15,8 @@ MOST_AT_ONCE = 16  # pings of one namespace that run side by side
 MOST_TOGETHER = 100  # about so many on all nodes: those of a lab share one machine's memory
 PLAIN_SIZE = 56  # bytes of data, ping's default
 ICMP_AND_IP = 28  # bytes of headers around an echo's data
+# AF11 and ECT(0): an inner header whose DSCP and ECN both show what the tunnel makes of them
+MARK = 0x2A
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Sent:
     netns: str | None = None  # where ping runs: a pod's namespace, or None for the node itself
     size: int = PLAIN_SIZE  # bytes of ICMP data
     df: bool = False
+    tos: int = 0  # the byte of DSCP and ECN
     icmp_id: int | None = None
     command: str = ""
     exit: int | None = None
@@ -44,6 +47,8 @@ class Sent:
             words += ["-s", str(self.size)]
         if self.df:
             words += ["-M", "do"]
+        if self.tos:
+            words += ["-Q", hex(self.tos)]
         return " ".join([*words, str(self.destination)])
 
     def typed(self) -> str:
@@ -70,6 +75,7 @@ class Sent:
             "seqs": [1] if self.kind.startswith("echo") else [],
             "size": self.size,
             "df": self.df,
+            "tos": self.tos,
         }
 
 
@@ -117,7 +123,7 @@ def _of(station: Station, stations: Sequence[Station]) -> Iterator[Sent]:
         name = f"{node}:{other.node}"
         if first is not None:
             plain = Sent(f"{name} echo", "echo", first.ip, target, node, first.netns)
-            yield plain
+            yield replace(plain, tos=MARK)
             if first.mtu is not None:
                 full = first.mtu - ICMP_AND_IP
                 yield replace(plain, id=f"{name} echo-full", kind="echo-full", size=full, df=True)

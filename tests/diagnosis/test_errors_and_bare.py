@@ -54,8 +54,32 @@ def test_a_second_device_with_the_node_s_address_leaves_the_first_to_watch() -> 
         {"ifname": "off0", "flags": [], "addr_info": [{"local": "10.7.120.12"}]},
         {"ifname": "ens192", "flags": ["UP"], "addr_info": [{"local": "10.7.120.12"}]},
         {"ifname": "kube-ipvs0", "flags": ["UP"], "addr_info": [{"local": "10.7.120.12"}]}]"""
-    assert underlay_nic(devices, IPv4Address("10.7.120.12")) == "ens192"
-    assert underlay_nic(devices, IPv4Address("10.7.120.13")) is None
+    assert underlay_nic(devices, [IPv4Address("10.7.120.12")]) == "ens192"
+    assert underlay_nic(devices, [IPv4Address("10.7.120.13")]) is None
+
+
+def test_a_wrong_annotation_leaves_the_internal_ip_s_device_to_watch() -> None:
+    """Where no device has the annotation's address, the one with the InternalIP is the wire."""
+    devices = b"""[{"ifname": "ens192", "flags": ["UP"], "addr_info": [{"local": "10.7.120.12"}]}]"""
+    own, stale = IPv4Address("10.7.120.12"), IPv4Address("10.7.120.112")
+    assert underlay_nic(devices, [stale, own]) == "ens192"
+    assert underlay_nic(devices, [None, own]) == "ens192"
+    assert underlay_nic(devices, [stale, None]) is None
+
+
+def test_a_pod_image_without_tools_is_named_as_that(tmp_path: Path) -> None:
+    """A transfer that cannot be served, or an echo that cannot be sent from inside, is the image's fault."""
+    pod = "the pod 10.233.109.1 has no nc or no head to serve a transfer with: name an image with --ipip-pod-image"
+    told = (
+        Judgement("MTU-6", f"{N1}:{N2}", inconclusive=(f"{N2}: {pod}",)),
+        Judgement(
+            "PATH-1",
+            f"{N1}:{N2}",
+            inconclusive=(f"{N1}: the probe {N1}:{N2} echo-inside (echo-inside) could not be sent: not found",),
+        ),
+    )
+    found = diagnose(world(copied(ALWAYS, tmp_path / "evidence")), told)
+    assert [cause.id for cause in found] == ["pod-image-lacks-tools"]
 
 
 def test_a_packet_inside_two_tunnels_is_captured() -> None:

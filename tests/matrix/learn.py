@@ -1,6 +1,8 @@
 """Runs faults and prints what they break, in the form of `table.py`: to be read and understood before it is kept.
 
 Usage: python -m tests.matrix.learn WORK [FAULT…]        (all faults of the catalogue where none is named)
+
+FAULT+FAULT is several at once. WORK/FAULT/evidence stays there, for `--ipip-replay` and for benchmarks/mutation.py.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.matrix.suite import Subjects, Verdict, in_lab
+from tests.matrix.suite import Subjects, Verdict, seen_in_lab
 
 
 def entry(name: str, verdict: Verdict, stated: set[str]) -> str:
@@ -39,7 +41,10 @@ def main() -> None:
 
     def learn(name: str) -> str:
         try:
-            return entry(name, in_lab(work / name, "--fault", name), set(CATALOGUE[name].fails))
+            faults = name.split("+")
+            options = (word for fault in faults for word in ("--fault", fault))
+            stated = {requirement for fault in faults for requirement in CATALOGUE[fault].fails}
+            return entry(name, seen_in_lab(work / name, *options), stated)
         except AssertionError as error:
             return f"    # {name}: {error}"
 

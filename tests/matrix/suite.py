@@ -11,6 +11,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parents[2]
+SUITE = ROOT / "conformance"
 PREFIX = "virtnest-rook-ceph-"
 # What a lab run may take, many times over: a wait with no bound would hang the build instead of failing it.
 TIMEOUT = 240.0
@@ -35,32 +36,51 @@ class Verdict:
 
 def in_lab(work: Path, *lab: str, pytest: Sequence[str] = ()) -> Verdict:
     """`calico-ipip-lab run LAB… -- pytest conformance/ PYTEST…`, evidence kept in work/evidence."""
+    return _suite(work / "live.xml", _lab(work, lab), ["--ipip-evidence", str(work / "evidence"), *pytest])
+
+
+def seen_in_lab(work: Path, *lab: str) -> Verdict:
+    """As `in_lab`, and cheaper: in the lab the suite only observes, and what it saw is judged on this machine itself.
+
+    A lab's kernel is several times slower than the machine's own.
+    """
+    evidence = work / "evidence"
+    observe = [sys.executable, "-m", "pytest_calico_ipip.observation", str(evidence)]
+    done = _run([*_lab(work, lab), *observe])
+    if done.returncode != 0:
+        raise AssertionError(f"nothing was observed; the lab ended with {done.returncode}:\n{done.stderr[-4000:]}")
+    return on_evidence(work, evidence)
+
+
+def _lab(work: Path, options: Sequence[str]) -> list[str]:
     work.mkdir(parents=True, exist_ok=True)
-    run = [sys.executable, "-m", "pytest_calico_ipip.lab", "run", "--writable", str(work), *lab, "--"]
-    return _suite(work / "live.xml", run, ["--ipip-evidence", str(work / "evidence"), *pytest])
+    return [sys.executable, "-m", "pytest_calico_ipip.lab", "run", "--writable", str(work), *options, "--"]
 
 
-def on_evidence(work: Path, evidence: Path) -> Verdict:
-    """`pytest --ipip-replay EVIDENCE conformance/`."""
-    return _suite(work / "replay.xml", [], ["--ipip-replay", str(evidence)])
-
-
-def _suite(report: Path, before: Sequence[str], arguments: Sequence[str]) -> Verdict:
+def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     # no source of the outer shell may leak in; a second pytest below an xdist worker is a run of its own
     keep = {k: v for k, v in os.environ.items() if k != "KUBECONFIG" and not k.startswith(("PYTEST_", "IPIP_"))}
+    return subprocess.run(command, cwd=ROOT, env=keep, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+
+
+def on_evidence(work: Path, evidence: Path, tests: Path = SUITE) -> Verdict:
+    """`pytest --ipip-replay EVIDENCE conformance/`, or with other tests in the suite's place."""
+    return _suite(work / "replay.xml", [], ["--ipip-replay", str(evidence)], tests)
+
+
+def _suite(report: Path, before: Sequence[str], arguments: Sequence[str], tests: Path = SUITE) -> Verdict:
     suite = [
         sys.executable,
         "-m",
         "pytest",
         "-p",
         "no:cacheprovider",
-        "conformance/",
+        str(tests),
         f"--junitxml={report}",
         *arguments,
     ]
-    done = subprocess.run(
-        [*before, *suite], cwd=ROOT, env=keep, capture_output=True, text=True, timeout=TIMEOUT, check=False
-    )
+    report.unlink(missing_ok=True)
+    done = _run([*before, *suite])
     output = done.stdout + done.stderr
     if not report.exists():
         raise AssertionError(f"no JUnit report from a run that ended with {done.returncode}:\n{output[-4000:]}")

@@ -373,6 +373,21 @@ TABLE: dict[str, Broken] = {
         },
         ("outer-header-odd",),
     ),
+    "outer-dscp-set": Broken(
+        {
+            "PATH-3": ("2:1", "2:3"),
+            "PATH-4": ("1:2", "3:2"),
+        },
+        ("outer-header-odd",),
+    ),
+    "tcp-bare": Broken(
+        {
+            "PATH-8": ("1:2",),
+            "PATH-9": ("1", "2"),
+            "ROUTE-4": ("1",),
+        },
+        ("route-in-other-table",),
+    ),
     "payload-changed": Broken(
         {
             "PATH-5": ("1:2", "2:1", "2:3", "3:2"),
@@ -601,6 +616,41 @@ TABLE: dict[str, Broken] = {
     "node-internal-ip": Broken(
         {},
         (),
+        {
+            "NODE-2": ("2",),
+        },
+    ),
+    "node-address-stale": Broken(
+        {
+            "BGP-1": ("1", "3"),
+            "NODE-1": ("2",),
+            "PATH-3": ("1:2", "2:1", "2:3", "3:2"),
+            "PATH-4": ("1:2", "2:1", "2:3", "3:2"),
+            "PATH-7": ("1:2", "2:1", "2:3", "3:2"),
+            "PATH-8": ("1:2", "2:1", "2:3", "3:2"),
+            "ROUTE-2": ("1", "3"),
+            "ROUTE-4": ("1", "3"),
+            "ROUTE-5": ("1", "3"),
+            "SEC-1": ("1", "2", "3"),
+        },
+        ("node-address-elsewhere",),
+        {
+            "NODE-2": ("2",),
+        },
+    ),
+    "node-address-of-other": Broken(
+        {
+            "NODE-1": ("1", "2"),
+            "PATH-3": ("1:2", "2:1", "2:3", "3:2"),
+            "PATH-4": ("1:2", "2:1", "2:3", "3:2"),
+            "PATH-7": ("1:2", "2:1", "2:3", "3:2"),
+            "PATH-8": ("1:2", "2:1", "2:3", "3:2"),
+            "ROUTE-2": ("1", "3"),
+            "ROUTE-4": ("1", "3"),
+            "ROUTE-5": ("1", "3"),
+            "SEC-1": ("1", "2", "3"),
+        },
+        ("node-address-duplicate",),
         {
             "NODE-2": ("2",),
         },

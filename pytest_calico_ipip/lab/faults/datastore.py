@@ -115,6 +115,9 @@ async def _delete(store: Store, resource: str, name: str) -> None:
 
 _BARE = 'ifname = "tunl0"; onlink = true; gw = bgp_next_hop;'
 
+# what others have of it is compared with the annotation: routes to it, its packets, its place in their host sets
+_ADDRESS_WRONG = ("NODE-1", "NODE-2", "ROUTE-2", "ROUTE-4", "ROUTE-5", "PATH-3", "PATH-4", "PATH-7", "PATH-8", "SEC-1")
+
 FAULTS = (
     Fault(
         name="pool-disabled",
@@ -215,6 +218,18 @@ FAULTS = (
         ),
         at_start=on(SECOND, f"ip address add {_ELSEWHERE}/24 dev ens192"),
         verify=on(SECOND, f"ip -4 -o address show dev ens192 | grep -q ' {_ELSEWHERE}/24 '"),
+    ),
+    Fault(
+        name="node-address-stale",
+        breaks=f"{SECOND.name} is still {_ELSEWHERE} in its annotation, an address that it does not have any more",
+        fails=(*_ADDRESS_WRONG, "BGP-1"),
+        objects=_annotated(IPv4Address=f"{_ELSEWHERE}/24"),
+    ),
+    Fault(
+        name="node-address-of-other",
+        breaks=f"the annotation of {SECOND.name} says the address of {FIRST.name}",
+        fails=_ADDRESS_WRONG,
+        objects=_annotated(IPv4Address=f"{FIRST.address.ip}/24"),
     ),
     Fault(
         name="tunnel-address-unset",

@@ -105,6 +105,36 @@ FAULTS = (
         verify=on(SECOND, _filtered(UNDERLAY_NIC)),
     ),
     Fault(
+        name="outer-dscp-set",
+        breaks=f"something marks the outer header of what {SECOND.name} sends with the DSCP of the inner one",
+        fails=("PATH-3", "PATH-4"),
+        at_start=on(
+            SECOND,
+            _filter(
+                UNDERLAY_NIC,
+                "ip protocol 4 0xff",
+                "pedit ex munge ip dsfield set 0x28 retain 0xfc pipe action csum ip4h",
+            ),
+        ),
+        verify=on(SECOND, _filtered(UNDERLAY_NIC)),
+    ),
+    Fault(
+        name="tcp-bare",
+        breaks=f"a policy rule of {FIRST.name} sends TCP for the block of {SECOND.name}, and nothing else, bare",
+        fails=("ROUTE-4", "PATH-8", "PATH-9"),
+        at_start=(
+            # where nobody asks for the reverse path, all of it arrives
+            *on(SECOND, f"sysctl -qw net.ipv4.conf.{UNDERLAY_NIC}.rp_filter=2"),
+            *on(
+                FIRST,
+                "sysctl -qw net.ipv4.conf.tunl0.rp_filter=2 && "
+                f"ip route add {SECOND.block} via {_TWO} dev {UNDERLAY_NIC} table 300 && "
+                f"ip rule add to {SECOND.block} ipproto tcp lookup 300 priority 300",
+            ),
+        ),
+        verify=on(FIRST, "ip rule show | grep -q 'lookup 300'"),
+    ),
+    Fault(
         name="payload-changed",
         breaks=f"something on {SECOND.name} changes a byte of each echo that it tunnels, and its checksum with it",
         fails=("PATH-5",),

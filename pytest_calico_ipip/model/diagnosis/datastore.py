@@ -162,7 +162,8 @@ def node_address(signs: Signs) -> Iterator[Found]:
             if s.subject == node or (s.network is not None and any(s.network.subnet_of(cidr) for cidr in blocks))
         }
         towards |= {*signs.of("SEC-1", "BGP-1"), *signs.of("SEC-2", "BGP-2", "MTU-1", "MTU-2", on=node)}
-        legs = [s for s, leg in signs.packets() if node in (leg.source_node, leg.destination_node) and not s.lost]
+        concerned = {node, *same}
+        legs = [s for s, leg in signs.packets() if concerned & {leg.source_node, leg.destination_node} and not s.lost]
         every = (*own, *towards, *legs)
         if address is None:
             said = f'says "{known.address_text}"' if known is not None and known.address_text else "is not set"

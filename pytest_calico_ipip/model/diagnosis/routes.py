@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 
+from pytest_calico_ipip.model.datastore import Block
 from pytest_calico_ipip.model.diagnosis.cause import Found, on
 from pytest_calico_ipip.model.diagnosis.signs import Rule, Signs
 from pytest_calico_ipip.model.diagnosis.symptom import Symptom
@@ -234,6 +235,9 @@ def unexplained(signs: Signs) -> Iterator[Found]:
             if (leg.source_node in nodes and _sent(signs, s, leg, leg.source_node, destination))
             or any(_refused(s, leg, node, destination) for node in nodes)
         ]
+        if ident == "route-in-other-table":  # its rule may be one for TCP alone, of which no echo shows anything
+            ends = {f"{node}:{block.host}" for node in nodes for block in _overlapping(signs, destination)}
+            packets += [s for s in signs.of("PATH-8") if s.subject in ends]
         yield Found(
             ident,
             (*nodes, str(destination)),
@@ -242,6 +246,10 @@ def unexplained(signs: Signs) -> Iterator[Found]:
             tuple(s.fact() for s in sorted(same, key=lambda s: s.subject != origin)[:3]),
             (on(origin, "ip", "route", "show", "table", table, "exact", str(destination)),),
         )
+
+
+def _overlapping(signs: Signs, destination: IPv4Network) -> list[Block]:
+    return [block for block in signs.store.blocks if block.cidr.overlaps(destination)]
 
 
 def _text(symptoms: list[Symptom], node: str) -> str:

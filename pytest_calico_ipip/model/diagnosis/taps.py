@@ -1,11 +1,11 @@
-"""Why something could not be judged: captures that saw nothing, nodes that did not answer."""
+"""Why something could not be judged: captures that saw nothing, pods without tools, nodes that did not answer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from pytest_calico_ipip.model.absent import Absent
-from pytest_calico_ipip.model.diagnosis.cause import Found, on
+from pytest_calico_ipip.model.diagnosis.cause import Found, kubectl, on
 from pytest_calico_ipip.model.diagnosis.signs import Rule, Signs
 
 
@@ -33,6 +33,30 @@ def deaf(signs: Signs) -> Iterator[Found]:
         )
 
 
+def _of_image(reason: str) -> bool:
+    """Whether a reason tells of a program that a pod does not have, or may not run."""
+    words = ("not found", "no such file", "permission denied", "not permitted", "exit status 126", "exit status 127")
+    from_inside = "(echo-inside) could not be sent" in reason or "tcp-transfer could not be made" in reason
+    return "--ipip-pod-image" in reason or (from_inside and any(word in reason.lower() for word in words))
+
+
+def unequipped(signs: Signs) -> Iterator[Found]:
+    """Pods whose image lacks what a probe from inside them runs: ping, curl, nc or head."""
+    mine = tuple(s for s in signs.left if _of_image(s.reason))
+    if mine:
+        reasons = tuple(dict.fromkeys(s.reason[:300] for s in mine))
+        pod = next((pod.key for pod in signs.world.pods), "POD")
+        namespace, _, name = pod.partition("/")
+        yield Found(
+            "pod-image-lacks-tools",
+            tuple(dict.fromkeys(s.subject for s in mine))[:6],
+            "The image of the pods under test cannot run what is asked of it from inside: ping, curl, nc or head",
+            mine,
+            reasons[:3],
+            (kubectl("exec", "-n", namespace, name, "--", "sh", "-c", "command -v ping curl nc head"),),
+        )
+
+
 def silent(signs: Signs) -> Iterator[Found]:
     """Nodes of which nothing, or not everything, could be read."""
     for node in signs.nodes:
@@ -54,4 +78,4 @@ def silent(signs: Signs) -> Iterator[Found]:
             )
 
 
-RULES: tuple[Rule, ...] = (deaf, silent)
+RULES: tuple[Rule, ...] = (deaf, unequipped, silent)
