@@ -21,6 +21,7 @@ class Requirement:
     sentence: str
     why: str
     how: str
+    option: str = ""  # judged only where this option asks for it; "": always
 
 
 _ROWS = (
@@ -383,6 +384,15 @@ _ROWS = (
         "The input chain accepts protocol 4 from that set, drops the rest, and dropped none",
         "Whoever reaches the node with an IPIP packet would otherwise reach its pods, past every policy",
         "The rules in the order in which a packet meets them; the drop rule's counter before and after the probes",
+    ),
+    Requirement(
+        "BASE-1",
+        "MUST",
+        "node",
+        "Next hops, devices, MTUs and encapsulation are as in the baseline of an earlier run",
+        "An upgrade may hand the routes to another owner; packets must go the same way as before",
+        "The main table's way to each block, the MTUs of the devices, and what the underlay NIC saw, against the file",
+        option="--ipip-baseline",
     ),
 )
 

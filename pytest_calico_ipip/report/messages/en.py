@@ -28,6 +28,7 @@ SENTENCES: Mapping[str, str] = {
     "verdict.more-notes": "… and {number} more",
     "verdict.left-out": "left out: {object}",
     "verdict.not-kept": ("Evidence was not kept: --ipip-evidence DIR keeps it, and --ipip-replay DIR judges it again."),
+    "baseline.saved": "Baseline for later runs: {path}",
     "verdict.kept": "Evidence: {path}   judge it again: {command}",
     "verdict.interrupted": "INTERRUPTED, the rest was not asserted",
     "verdict.last-broken": "BROKEN: {what}",

@@ -50,6 +50,7 @@ REQUIREMENTS: Mapping[str, str] = {
     "BGP-2": "对端从一个节点收到的只有它自己的地址块和它自己的活动 Pod，没有 IPIP 池中的其他内容",
     "SEC-1": "允许发来 IPIP 包的主机集合就是所有节点加上 externalNodesList",
     "SEC-2": "入向链只接受该集合发来的协议 4，其余丢弃，并且这次一个也没有丢",
+    "BASE-1": "下一跳、设备、MTU 和封装方式都与先前那次运行的基线一致",
 }
 
 SENTENCES: Mapping[str, str] = {
@@ -73,6 +74,7 @@ SENTENCES: Mapping[str, str] = {
     "verdict.more-notes": "……另有 {number} 条",
     "verdict.left-out": "未计入：{object}",
     "verdict.not-kept": "证据没有保留：--ipip-evidence DIR 可以保留，--ipip-replay DIR 可以重新判断。",
+    "baseline.saved": "供以后对比的基线：{path}",
     "verdict.kept": "证据：{path}   重新判断：{command}",
     "verdict.interrupted": "被中断，其余没有检查",
     "verdict.last-broken": "不成立：{what}",
