@@ -70,6 +70,7 @@ OPTIONS = (
     Option("--ipip-lang", f"language of the lesson and of the verdict: {', '.join(LANGUAGES)}", metavar="LANG"),
     Option("--ipip-save-baseline", "write what a later run may be compared with to this new file", "path", "FILE"),
     Option("--ipip-baseline", "the data path must be as in this baseline of an earlier run (BASE-1)", "path", "FILE"),
+    Option("--ipip-spoof", "send each node two IPIP packets from a foreign address: it must drop them (SEC-3)", "flag"),
     Option("--ipip-strict", "a broken SHOULD fails, too", "flag"),
     Option("--ipip-cleanup", "delete what interrupted runs left in the cluster, say what it was, and end", "flag"),
     Option("--ipip-lab-nodes", "number of nodes of the embedded lab (default: 3)", "whole", "N"),
@@ -135,6 +136,10 @@ class Given:
         if word not in YES + NO:
             raise UsageProblem(f"{flag} is {word!r}, which is neither yes nor no", f"say one of: {', '.join(YES)}")
         return word in YES
+
+    def asks(self, flag: str) -> bool:
+        """Whether an option is given, and not as a no."""
+        return self.flag(flag) if BY_FLAG[flag].kind == "flag" else self.text(flag) is not None
 
     def names(self, flag: str) -> tuple[str, ...]:
         """Words between commas or blanks, each once, in order."""
@@ -244,6 +249,7 @@ def settings(given: Given) -> Settings:
         capture_timeout=given.number("--ipip-capture-timeout", Settings.capture_timeout),
         baseline=_baseline(given),
         save_baseline=_save_baseline(given),
+        spoof=given.flag("--ipip-spoof"),
         strict=given.flag("--ipip-strict"),
         explain=given.flag("--ipip-explain"),
         language=given.one_of("--ipip-lang", LANGUAGES),

@@ -135,7 +135,7 @@ def _leave_out_what_nobody_asked_for(config: pytest.Config, items: list[pytest.I
     from pytest_calico_ipip.model.catalogue import REQUIREMENTS  # not needed where no test of ours is collected
 
     given = options.Given.read(config)
-    silent = {r.id: r.option for r in REQUIREMENTS.values() if r.option and given.text(r.option) is None}
+    silent = {r.id: r.option for r in REQUIREMENTS.values() if r.option and not given.asks(r.option)}
     unasked = [item for item in ours if requirement_of(item) in silent]
     if unasked and len(unasked) == len(items):
         idents = sorted({requirement_of(item) for item in unasked})

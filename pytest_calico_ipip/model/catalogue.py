@@ -386,6 +386,15 @@ _ROWS = (
         "The rules in the order in which a packet meets them; the drop rule's counter before and after the probes",
     ),
     Requirement(
+        "SEC-3",
+        "MUST",
+        "node",
+        "An IPIP packet from outside the host set is not delivered to the pod that it carries",
+        "The rules may be right and yet be passed by: by another table, another hook, or a device in another place",
+        "Two packets with a foreign outer source to each node: seen at its underlay NIC, and at no tap behind it",
+        option="--ipip-spoof",
+    ),
+    Requirement(
         "BASE-1",
         "MUST",
         "node",

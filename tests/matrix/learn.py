@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.matrix.suite import Subjects, Verdict, in_lab
+from tests.matrix.table import TABLE
 
 
 def entry(name: str, verdict: Verdict, stated: set[str]) -> str:
@@ -39,7 +40,9 @@ def main() -> None:
 
     def learn(name: str) -> str:
         try:
-            return entry(name, in_lab(work / name, "--fault", name), set(CATALOGUE[name].fails))
+            options = TABLE[name].options if name in TABLE else ()
+            verdict = in_lab(work / name, "--fault", name, pytest=options)
+            return entry(name, verdict, set(CATALOGUE[name].fails))
         except AssertionError as error:
             return f"    # {name}: {error}"
 

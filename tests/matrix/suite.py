@@ -40,9 +40,9 @@ def in_lab(work: Path, *lab: str, pytest: Sequence[str] = ()) -> Verdict:
     return _suite(work / "live.xml", run, ["--ipip-evidence", str(work / "evidence"), *pytest])
 
 
-def on_evidence(work: Path, evidence: Path) -> Verdict:
-    """`pytest --ipip-replay EVIDENCE conformance/`."""
-    return _suite(work / "replay.xml", [], ["--ipip-replay", str(evidence)])
+def on_evidence(work: Path, evidence: Path, *, pytest: Sequence[str] = ()) -> Verdict:
+    """`pytest --ipip-replay EVIDENCE conformance/ PYTEST…`."""
+    return _suite(work / "replay.xml", [], ["--ipip-replay", str(evidence), *pytest])
 
 
 def _suite(report: Path, before: Sequence[str], arguments: Sequence[str]) -> Verdict:
