@@ -15,7 +15,7 @@ from pytest_calico_ipip.model.judgement import Outcome
 from pytest_calico_ipip.report.ledger import Ledger
 from pytest_calico_ipip.report.messages import LANGUAGES, Words, words
 from pytest_calico_ipip.report.record import Record
-from pytest_calico_ipip.report.verdict import Kept, verdict
+from pytest_calico_ipip.report.verdict import Kept, last_line, verdict
 from pytest_calico_ipip.report.wording import plain
 
 if TYPE_CHECKING:
@@ -99,8 +99,10 @@ class Gathering:
             self._explain(terminalreporter, language, columns)
         if settings is not None and settings.save_baseline is not None:
             self._tell_baseline(terminalreporter, words(language), settings.save_baseline)
-        terminalreporter.section(words(language).say("verdict.title"))
         interrupted = exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
+        if settings is not None and settings.report is not None:
+            self._report(terminalreporter, settings, exitstatus, interrupted)
+        terminalreporter.section(words(language).say("verdict.title"))
         for line in verdict(self.ledger, self._kept(settings), columns, interrupted, self.causes, language):
             terminalreporter.write_line(line.text, **line.markup)
 
@@ -120,6 +122,26 @@ class Gathering:
                 terminalreporter.write_line(plain(line), red=True)
         else:
             terminalreporter.write_line(said.say("baseline.saved", path=path))
+
+    def _report(
+        self, terminalreporter: TerminalReporter, settings: Settings, exitstatus: int, interrupted: bool
+    ) -> None:
+        """The file that `--ipip-report` names; one that cannot be written is told, and changes no verdict."""
+        from pytest_calico_ipip.report import page, summary  # only a run that asked for it pays
+
+        assert settings.report is not None
+        said = words(settings.language)
+        sentence = last_line(self.ledger, interrupted, settings.language).text
+        content = summary.summary(
+            self.ledger, self._kept(settings), self.causes, sentence, int(exitstatus), session.source(settings), said
+        )
+        text = summary.as_json(content) if settings.report.suffix == ".json" else page.page(content, said)
+        try:
+            settings.report.write_text(text, encoding="utf-8")
+        except OSError as error:
+            terminalreporter.write_line(f"--ipip-report: {plain(str(settings.report))}: {error.strerror}", red=True)
+        else:
+            terminalreporter.write_line(said.say("report.written", path=settings.report))
 
     def _settings(self) -> Settings | None:
         try:

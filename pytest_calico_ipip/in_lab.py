@@ -85,6 +85,8 @@ def _outputs(config: pytest.Config, given: Given) -> Iterator[tuple[Path, str]]:
         yield evidence, "--ipip-evidence"
     if baseline := given.path("--ipip-save-baseline"):
         yield baseline, "--ipip-save-baseline"
+    if report := given.path("--ipip-report"):
+        yield report, "--ipip-report"
     if config.pluginmanager.has_plugin("cacheprovider"):
         cache = Path(os.path.expandvars(str(config.getini("cache_dir")))).expanduser()
         if cache.is_absolute():

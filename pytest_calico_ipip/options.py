@@ -68,6 +68,12 @@ OPTIONS = (
     Option("--ipip-capture-timeout", "time for the captures", "number", "SECONDS"),
     Option("--ipip-explain", "tell how one packet travelled, step by step and why, before the verdict", "flag"),
     Option("--ipip-lang", f"language of the lesson and of the verdict: {', '.join(LANGUAGES)}", metavar="LANG"),
+    Option(
+        "--ipip-report",
+        "write the run to this file, for machines (.json) or as a page for people (.html)",
+        "path",
+        "FILE",
+    ),
     Option("--ipip-save-baseline", "write what a later run may be compared with to this new file", "path", "FILE"),
     Option("--ipip-baseline", "the data path must be as in this baseline of an earlier run (BASE-1)", "path", "FILE"),
     Option("--ipip-spoof", "send each node two IPIP packets from a foreign address: it must drop them (SEC-3)", "flag"),
@@ -249,6 +255,7 @@ def settings(given: Given) -> Settings:
         capture_timeout=given.number("--ipip-capture-timeout", Settings.capture_timeout),
         baseline=_baseline(given),
         save_baseline=_save_baseline(given),
+        report=_report(given),
         spoof=given.flag("--ipip-spoof"),
         strict=given.flag("--ipip-strict"),
         explain=given.flag("--ipip-explain"),
@@ -282,6 +289,17 @@ def _save_baseline(given: Given) -> Path | None:
         )
     if path is not None and not path.parent.is_dir():
         raise UsageProblem(f"--ipip-save-baseline: there is no directory {path.parent}", "make it, or name another one")
+    return path
+
+
+def _report(given: Given) -> Path | None:
+    path = given.path("--ipip-report")
+    if path is None:
+        return None
+    if path.suffix not in (".json", ".html"):
+        raise UsageProblem(f"--ipip-report: {path.name} ends with neither .json nor .html", "name it by its format")
+    if path.is_dir() or not path.parent.is_dir():
+        raise UsageProblem(f"--ipip-report: {path} cannot be a file there", "name a file in a directory that exists")
     return path
 
 
