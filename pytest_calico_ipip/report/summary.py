@@ -33,7 +33,8 @@ def summary(
         "causes": [
             {
                 "id": plain(cause.id),
-                "sentence": plain(cause.sentence),
+                "sentence": plain(said.cause(cause.id, cause.subjects) or cause.sentence),
+                "in English": plain(cause.sentence),
                 "subjects": [plain(subject) for subject in cause.subjects],
                 "because": [plain(fact) for fact in cause.evidence],
                 "next": [plain(command) for command in cause.next_command],

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 # the tests' own sentences are in English
 REQUIREMENTS: Mapping[str, str] = {}
 
+# the rules' own sentences are in English
+CAUSES: Mapping[str, str] = {}
+
 SENTENCES: Mapping[str, str] = {
     # the verdict
     "verdict.title": "Calico IPIP conformance",
@@ -29,6 +32,12 @@ SENTENCES: Mapping[str, str] = {
     "verdict.left-out": "left out: {object}",
     "verdict.not-kept": ("Evidence was not kept: --ipip-evidence DIR keeps it, and --ipip-replay DIR judges it again."),
     "baseline.saved": "Baseline for later runs: {path}",
+    "diagnosis.likely": "Most likely:",
+    "diagnosis.in-english": "in English: {sentence}",
+    "diagnosis.because": "because {fact}",
+    "diagnosis.next": "next: {command}",
+    "diagnosis.more": "… and {number} more: {names}",
+    "diagnosis.cause": "{sentence}  [{ident}]",
     "report.written": "Report: {path}",
     "page.causes": "Most likely",
     "page.findings": "What was found",
