@@ -109,6 +109,11 @@ SENTENCES: Mapping[str, str] = {
         "{receiver} comes from the pool {pool} ({cidr}, ipipMode {mode}), so between these two nodes the packet has to"
         " travel inside another one, by IPIP."
     ),
+    "setting.across": (
+        "{receiver} comes from the pool {pool} ({cidr}, ipipMode {mode}), which asks for the tunnel only between"
+        " subnets. {address} is not in {subnet}, the subnet of {node}: a router between them would not know the"
+        " pods, so the packet has to travel inside another one, by IPIP."
+    ),
     "setting.bare": (
         "{receiver} comes from the pool {pool} ({cidr}, ipipMode {mode}), and between these two nodes no tunnel is"
         " needed."

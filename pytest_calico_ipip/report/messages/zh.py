@@ -274,6 +274,11 @@ SENTENCES: Mapping[str, str] = {
         "{receiver} 来自地址池 {pool}（{cidr}，ipipMode {mode}），所以在这两个节点之间，这个包必须装在另一个包里走，"
         "这就是 IPIP。"
     ),
+    "setting.across": (
+        "{receiver} 来自地址池 {pool}（{cidr}，ipipMode {mode}），这种模式只在跨子网时才用隧道。"
+        "{address} 不在 {node} 的子网 {subnet} 之内，中间的路由器不认识 Pod，"
+        "所以这个包必须装在另一个包里走，这就是 IPIP。"
+    ),
     "setting.bare": "{receiver} 来自地址池 {pool}（{cidr}，ipipMode {mode}），在这两个节点之间用不着隧道。",
     # the lesson: steps
     "sight.more": "这里看到了 {count} 次这个包，正常应该只有一次。",
