@@ -72,6 +72,8 @@ def _causes(content: dict[str, Any], said: Words) -> Iterator[str]:
         yield _heading("page.causes", said)
     for cause in content["causes"]:
         yield f'<div class="card"><p>{escape(cause["sentence"])} <code class="soft">{escape(cause["id"])}</code></p>'
+        if cause["in English"] != cause["sentence"]:  # it holds the values, which a translation does not
+            yield f'<div class="soft" lang="en">{escape(cause["in English"])}</div>'
         yield "<ul>" + "".join(f"<li>{escape(fact)}</li>" for fact in cause["because"]) + "</ul>"
         yield "".join(f"<pre>{escape(command)}</pre>" for command in cause["next"]) + "</div>"
 
@@ -91,7 +93,7 @@ def _broken(content: dict[str, Any], said: Words) -> Iterator[str]:
         subject = result["subject"].replace(":", " → ")
         head = f"{MARKS[result['outcome']]} {one['id']}  {subject}"
         yield f'<div class="card"><p><span class="{escape(result["outcome"])}">{escape(head)}</span></p>'
-        yield f'<p class="soft">{escape(one["sentence"])}</p>'
+        yield f'<div class="soft">{escape(one["sentence"])}</div>'
         yield "".join(f"<pre>{escape(reason)}</pre>" for reason in result["reasons"])
         for difference in result["differences"]:
             yield f"<div>{escape(difference['what'])}</div><dl>{''.join(_terms(difference, said))}</dl>"
