@@ -18,10 +18,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.matrix.suite import ROOT, Verdict, on_evidence, seen_in_lab
+from tests.matrix.suite import ROOT, Verdict, in_lab, on_evidence, seen_in_lab
 from tests.matrix.table import TABLE
 
-OPT_IN = {"SEC-3", "BASE-1"}  # no fault of the lab concerns them: an option asks for them
 AT_ONCE = 2
 
 
@@ -80,10 +79,10 @@ def killed_by(mutant: Mutant, evidence: Path) -> str:
             text = mutant.text if file == mutant.file else file.read_text(encoding="utf-8")
             (suite / file.name).write_text(text, encoding="utf-8")
         for fault in tripping(mutant.requirement):
-            there = evidence / fault / "evidence"
-            if not there.is_dir() or not as_stated(on_evidence(work, there), fault):
+            there, asked = evidence / fault / "evidence", TABLE[fault].options
+            if not there.is_dir() or not as_stated(on_evidence(work, there, pytest=asked), fault):
                 continue
-            if not as_stated(on_evidence(work, there, suite), fault):
+            if not as_stated(on_evidence(work, there, suite, pytest=asked), fault):
                 return fault
     return ""
 
@@ -105,6 +104,11 @@ def _lacking(chosen: list[Mutant], evidence: Path) -> list[str]:
     return list(found)
 
 
+def _seen(fault: str, work: Path) -> Verdict:
+    asked = TABLE[fault].options
+    return in_lab(work, "--fault", fault, pytest=asked) if asked else seen_in_lab(work, "--fault", fault)
+
+
 def main(arguments: list[str]) -> int:
     """Try every mutant; the survivors are printed last."""
     if not arguments:
@@ -112,9 +116,8 @@ def main(arguments: list[str]) -> int:
         return 2
     evidence, only = Path(arguments[0]).resolve(), set(arguments[1:])
     every = [each for each in mutants(ROOT / "conformance") if not only or each.requirement in only]
-    every = [each for each in every if each.requirement not in OPT_IN]
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        list(threads.map(lambda fault: seen_in_lab(evidence / fault, "--fault", fault), _lacking(every, evidence)))
+        list(threads.map(lambda fault: _seen(fault, evidence / fault), _lacking(every, evidence)))
         kills: Mapping[Mutant, str] = dict(
             zip(every, threads.map(lambda mutant: killed_by(mutant, evidence), every), strict=True)
         )

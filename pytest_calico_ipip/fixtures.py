@@ -99,7 +99,7 @@ def world(pytestconfig: pytest.Config, ipip_settings: Settings, nodes: tuple[str
             _observe(pytestconfig, ipip_settings, nodes, root)
             pytestconfig.stash[session.PROBLEMS] = session.recorded_problems(root)
             session.progress(pytestconfig)("Judging the evidence")
-        loaded = replace(load(root), selected=nodes)
+        loaded = replace(load(root), selected=nodes, baseline=session.baseline(pytestconfig))
         pytestconfig.stash[session.WORLD] = loaded  # what failed is explained at the end of the run
         yield loaded
     finally:

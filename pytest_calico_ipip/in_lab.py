@@ -83,6 +83,10 @@ def _outputs(config: pytest.Config, given: Given) -> Iterator[tuple[Path, str]]:
             yield Path(os.path.normpath(start / Path(os.path.expandvars(str(value))).expanduser())), flag
     if evidence := given.path("--ipip-evidence"):
         yield evidence, "--ipip-evidence"
+    if baseline := given.path("--ipip-save-baseline"):
+        yield baseline, "--ipip-save-baseline"
+    if report := given.path("--ipip-report"):
+        yield report, "--ipip-report"
     if config.pluginmanager.has_plugin("cacheprovider"):
         cache = Path(os.path.expandvars(str(config.getini("cache_dir")))).expanduser()
         if cache.is_absolute():

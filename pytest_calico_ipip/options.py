@@ -68,6 +68,15 @@ OPTIONS = (
     Option("--ipip-capture-timeout", "time for the captures", "number", "SECONDS"),
     Option("--ipip-explain", "tell how one packet travelled, step by step and why, before the verdict", "flag"),
     Option("--ipip-lang", f"language of the lesson and of the verdict: {', '.join(LANGUAGES)}", metavar="LANG"),
+    Option(
+        "--ipip-report",
+        "write the run to this file, for machines (.json) or as a page for people (.html)",
+        "path",
+        "FILE",
+    ),
+    Option("--ipip-save-baseline", "write what a later run may be compared with to this new file", "path", "FILE"),
+    Option("--ipip-baseline", "the data path must be as in this baseline of an earlier run (BASE-1)", "path", "FILE"),
+    Option("--ipip-spoof", "send each node two IPIP packets from a foreign address: it must drop them (SEC-3)", "flag"),
     Option("--ipip-strict", "a broken SHOULD fails, too", "flag"),
     Option("--ipip-cleanup", "delete what interrupted runs left in the cluster, say what it was, and end", "flag"),
     Option("--ipip-lab-nodes", "number of nodes of the embedded lab (default: 3)", "whole", "N"),
@@ -133,6 +142,10 @@ class Given:
         if word not in YES + NO:
             raise UsageProblem(f"{flag} is {word!r}, which is neither yes nor no", f"say one of: {', '.join(YES)}")
         return word in YES
+
+    def asks(self, flag: str) -> bool:
+        """Whether an option is given, and not as a no."""
+        return self.flag(flag) if BY_FLAG[flag].kind == "flag" else self.text(flag) is not None
 
     def names(self, flag: str) -> tuple[str, ...]:
         """Words between commas or blanks, each once, in order."""
@@ -240,6 +253,10 @@ def settings(given: Given) -> Settings:
         pod_timeout=given.number("--ipip-pod-timeout", Settings.pod_timeout),
         node_timeout=given.number("--ipip-node-timeout", Settings.node_timeout),
         capture_timeout=given.number("--ipip-capture-timeout", Settings.capture_timeout),
+        baseline=_baseline(given),
+        save_baseline=_save_baseline(given),
+        report=_report(given),
+        spoof=given.flag("--ipip-spoof"),
         strict=given.flag("--ipip-strict"),
         explain=given.flag("--ipip-explain"),
         language=given.one_of("--ipip-lang", LANGUAGES),
@@ -251,6 +268,38 @@ def _file(given: Given, flag: str) -> Path | None:
     path = given.path(flag)
     if path is not None and not path.is_file():
         raise UsageProblem(f"{flag}: there is no file {path}", "name a file that exists")
+    return path
+
+
+def _baseline(given: Given) -> Path | None:
+    path = _file(given, "--ipip-baseline")
+    if path is not None:
+        from pytest_calico_ipip import baseline  # only a run that asked for it pays
+
+        baseline.read(path)
+    return path
+
+
+def _save_baseline(given: Given) -> Path | None:
+    path = given.path("--ipip-save-baseline")
+    if path is not None and path.exists():
+        raise UsageProblem(
+            f"--ipip-save-baseline: {path} is there already",
+            "name a new file: an earlier baseline is never overwritten",
+        )
+    if path is not None and not path.parent.is_dir():
+        raise UsageProblem(f"--ipip-save-baseline: there is no directory {path.parent}", "make it, or name another one")
+    return path
+
+
+def _report(given: Given) -> Path | None:
+    path = given.path("--ipip-report")
+    if path is None:
+        return None
+    if path.suffix not in (".json", ".html"):
+        raise UsageProblem(f"--ipip-report: {path.name} ends with neither .json nor .html", "name it by its format")
+    if path.is_dir() or not path.parent.is_dir():
+        raise UsageProblem(f"--ipip-report: {path} cannot be a file there", "name a file in a directory that exists")
     return path
 
 

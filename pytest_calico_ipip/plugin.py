@@ -12,6 +12,7 @@ from pytest_calico_ipip import in_lab, options, session
 from pytest_calico_ipip.conclusion import conclude, describe
 from pytest_calico_ipip.errors import IpipError, UsageProblem
 from pytest_calico_ipip.gathering import Gathering
+from pytest_calico_ipip.judged import requirement_of
 from pytest_calico_ipip.session import notes
 
 pytest_plugins = ["pytest_calico_ipip.fixtures"]
@@ -122,8 +123,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not session.only_listing(config) and not hasattr(config, "workerinput"):
         session.refuse(config)
         session.refuse_unknown_nodes(config)
+    _leave_out_what_nobody_asked_for(config, items, ours)
     for item in ours:
         describe(item)
+
+
+def _leave_out_what_nobody_asked_for(config: pytest.Config, items: list[pytest.Item], ours: list[pytest.Item]) -> None:
+    """Requirements that an option asks for are not collected without it (a list of tests shows them)."""
+    if session.only_listing(config):
+        return
+    from pytest_calico_ipip.model.catalogue import REQUIREMENTS  # not needed where no test of ours is collected
+
+    given = options.Given.read(config)
+    silent = {r.id: r.option for r in REQUIREMENTS.values() if r.option and not given.asks(r.option)}
+    unasked = [item for item in ours if requirement_of(item) in silent]
+    if unasked and len(unasked) == len(items):
+        idents = sorted({requirement_of(item) for item in unasked})
+        raise pytest.UsageError(f"{', '.join(idents)}: judged only with {', '.join(silent[one] for one in idents)}")
+    if unasked:
+        left_out = set(unasked)
+        items[:] = [item for item in items if item not in left_out]
+        ours[:] = [item for item in ours if item not in left_out]
+        config.hook.pytest_deselected(items=unasked)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

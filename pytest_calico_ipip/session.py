@@ -18,6 +18,7 @@ from pytest_calico_ipip.selection import Subjects
 from pytest_calico_ipip.settings import Settings
 
 if TYPE_CHECKING:
+    from pytest_calico_ipip.model.baseline import Baseline
     from pytest_calico_ipip.model.world import World
 
 SETTINGS = pytest.StashKey[Settings]()
@@ -79,10 +80,20 @@ def world(config: pytest.Config) -> World | None:
             return None
         from pytest_calico_ipip.judge.load import load
 
-        config.stash[WORLD] = replace(load(replay), selected=subjects(config).nodes)
+        config.stash[WORLD] = replace(load(replay), selected=subjects(config).nodes, baseline=baseline(config))
     except (IpipError, OSError):
         return None  # what is wrong with the evidence has been told by every test
     return config.stash[WORLD]
+
+
+def baseline(config: pytest.Config) -> Baseline | None:
+    """The earlier run to compare with, where one is given; what is wrong with it was refused before."""
+    path = settings(config).baseline
+    if path is None:
+        return None
+    from pytest_calico_ipip import baseline as file  # only a run that asked for it pays
+
+    return file.read(path)
 
 
 def notes(config: pytest.Config) -> dict[str, list[str]]:

@@ -29,6 +29,10 @@ class Settings:
     pod_timeout: float = 120.0  # seconds until the pods under test must be Ready
     node_timeout: float = 60.0  # seconds for one node's script
     capture_timeout: float = 60.0  # seconds for the capture round
+    baseline: Path | None = None  # compare with this earlier run
+    save_baseline: Path | None = None  # a new file for later runs to compare with
+    report: Path | None = None  # write the run to this file: .json or .html
+    spoof: bool = False  # send IPIP packets with an outer source that is no node's (SEC-3)
     strict: bool = False  # a broken SHOULD fails
     explain: bool = False  # tell the walk of one packet
     language: str = "en"  # of the lesson and of the verdict

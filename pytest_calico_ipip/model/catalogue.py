@@ -21,6 +21,7 @@ class Requirement:
     sentence: str
     why: str
     how: str
+    option: str = ""  # judged only where this option asks for it; "": always
 
 
 _ROWS = (
@@ -383,6 +384,24 @@ _ROWS = (
         "The input chain accepts protocol 4 from that set, drops the rest, and dropped none",
         "Whoever reaches the node with an IPIP packet would otherwise reach its pods, past every policy",
         "The rules in the order in which a packet meets them; the drop rule's counter before and after the probes",
+    ),
+    Requirement(
+        "SEC-3",
+        "MUST",
+        "node",
+        "An IPIP packet from outside the host set is not delivered to the pod that it carries",
+        "The rules may be right and yet be passed by: by another table, another hook, or a device in another place",
+        "Two packets with a foreign outer source to each node: seen at its underlay NIC, and at no tap behind it",
+        option="--ipip-spoof",
+    ),
+    Requirement(
+        "BASE-1",
+        "MUST",
+        "node",
+        "Next hops, devices, MTUs and encapsulation are as in the baseline of an earlier run",
+        "An upgrade may hand the routes to another owner; packets must go the same way as before",
+        "The main table's way to each block, the MTUs of the devices, and what the underlay NIC saw, against the file",
+        option="--ipip-baseline",
     ),
 )
 

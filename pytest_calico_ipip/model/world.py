@@ -12,6 +12,7 @@ from pytest_calico_ipip.model.nodestate import NodeState
 from pytest_calico_ipip.model.wire import Capture
 
 if TYPE_CHECKING:
+    from pytest_calico_ipip.model.baseline import Baseline
     from pytest_calico_ipip.model.expected import NodeExpectation
     from pytest_calico_ipip.model.paths import Paths
 
@@ -28,6 +29,7 @@ class World:
     selected: tuple[str, ...]  # the nodes in scope, in order
     pods: tuple[Pod, ...] = ()  # the pods under test, in order
     live: bool = False  # written by a run of ours: what is missing is then an ERROR
+    baseline: Baseline | None = None  # what BASE-1 compares with, where it was asked for
 
     def pairs(self) -> tuple[tuple[str, str], ...]:
         """Every ordered pair of selected nodes."""

@@ -17,8 +17,9 @@ from pytest_calico_ipip.model.wire import Tap
 from pytest_calico_ipip.nodes.connection import Connection
 from pytest_calico_ipip.nodes.reading import Reading, add, after, eth0_mtu, underlay_nic
 from pytest_calico_ipip.nodes.script import after_script
-from pytest_calico_ipip.packets import filters, inside, probes, taps
+from pytest_calico_ipip.packets import filters, inside, probes, spoofed, taps
 from pytest_calico_ipip.packets.probes import Sender, Sent, Station
+from pytest_calico_ipip.packets.spoofed import Spoof
 from pytest_calico_ipip.packets.taps import NodeCapture, Plan
 from pytest_calico_ipip.remote import Unpacked
 from pytest_calico_ipip.settings import Settings
@@ -47,7 +48,12 @@ class CaptureRound:
         self._pods = pods
         self._connections = connections
         stations = [self._station(node) for node in readings]
-        self._probes = probes.plan(stations, secrets.randbelow(65535) + 1)
+        first_id = secrets.randbelow(65535) + 1
+        self._probes = probes.plan(stations, first_id)
+        self._spoofed: list[Spoof] = []
+        if settings.spoof:
+            reachable = {name: one.address for name, one in nodes.items() if one.address is not None}
+            self._spoofed = spoofed.plan(stations, reachable, first_id + len(self._probes))
         self._inside = [(self._pods[at.node][0], some) for at, some in inside.plan(stations, PORTS, SERVED)]
         self._sent: dict[str, list[Sent]] = {}
         self._told: list[Sent] = []
@@ -59,7 +65,7 @@ class CaptureRound:
     @property
     def count(self) -> int:
         """How many probes are sent."""
-        return len(self._probes) + sum(len(some.probes) for _, some in self._inside)
+        return len(self._probes) + sum(len(some.probes) for _, some in self._inside) + len(self._spoofed)
 
     def open(self) -> None:
         """Open every tap of every node; returns when each listens or has failed."""
@@ -73,6 +79,8 @@ class CaptureRound:
         with ThreadPoolExecutor(max(1, len(self._inside))) as threads:
             told = [threads.submit(self._send_inside, pod, some, execute) for pod, some in self._inside]
             self._everywhere(self._send_from)
+            if self._spoofed:
+                self._everywhere(self._send_spoofed)
             self._told = [probe for future in told for probe in future.result()]
 
     def close(self) -> None:
@@ -94,7 +102,8 @@ class CaptureRound:
         listed = [taps.entry(plan.tap, self._limit) for plans in self._plans.values() for plan in plans]
         self._write_json("taps.json", listed)
         everything = [known.get(probe.id, replace(probe, stderr=NOT_SENT)) for probe in self._probes] + self._told
-        self._write_json("probes.json", [probe.entry() for probe in everything])
+        entries_of_spoofed = [one.entry() for one in self._spoofed]
+        self._write_json("probes.json", [*(probe.entry() for probe in everything), *entries_of_spoofed])
 
     def _everywhere(self, act: Callable[[str], None]) -> None:
         """On every node with a capture, side by side."""
@@ -113,6 +122,11 @@ class CaptureRound:
         together = probes.at_once(len(self._captures))
         mine = [probe for probe in self._probes if probe.node == node and self._sendable(probe)]
         self._sent[node] = probes.send(self._connections[node], mine, self._settings.capture_timeout, together)
+
+    def _send_spoofed(self, node: str) -> None:
+        mine = [one for one in self._spoofed if one.sender == node]
+        sent = spoofed.send(self._connections[node], mine, self._settings.capture_timeout)
+        self._spoofed = [next((two for two in sent if two.receiver == one.receiver), one) for one in self._spoofed]
 
     def _station(self, node: str) -> Station:
         reading, facts = self._readings[node], self._nodes[node]

@@ -58,7 +58,7 @@ def verdict(
     yield from _observers(kept, said)
     yield from _problems(ledger, said)
     yield from _warnings(ledger, said)
-    yield from _causes(causes)
+    yield from _causes(causes, said)
     yield from _failures(ledger, said)
     yield from _noted(kept, said)
     yield Line("", {})
@@ -168,13 +168,13 @@ def _warnings(ledger: Ledger, said: Words) -> Iterator[Line]:
         yield from _differences(record, YELLOW, said)
 
 
-def _causes(causes: Sequence[Cause]) -> Iterator[Line]:
+def _causes(causes: Sequence[Cause], said: Words) -> Iterator[Line]:
     if not causes:
         return
     from pytest_calico_ipip.report.diagnosis import likely  # its records are not needed by a run that holds
 
     yield Line("", {})
-    for index, text in enumerate(likely(causes)):
+    for index, text in enumerate(likely(causes, said)):
         heading = not text.startswith("   ")
         yield Line(text, {**RED, **BOLD} if heading and index else BOLD if heading else {})
 

@@ -160,6 +160,7 @@ def test_inside_a_subnet_six_taps_are_told() -> None:
     assert bare.ending[0].key == "ending.mirrored-bare"
     assert len(tunnelled.steps) == 8
     assert tunnelled.receiver.node == C
+    assert [lesson.setting[-1].key for lesson in (bare, tunnelled)] == ["setting.bare", "setting.across"]
 
 
 def test_the_first_whole_pair_is_told() -> None:

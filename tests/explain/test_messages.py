@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 from string import Formatter
@@ -43,6 +44,32 @@ def test_every_requirement_is_translated(language: str) -> None:
     translated = words(language).requirements
     assert set(translated) == set(REQUIREMENTS)
     assert all(re.search("[\u4e00-\u9fff]", sentence) for sentence in translated.values())
+
+
+NO_CAUSES = {"iptables-save", "kube-system", "calico-node"}  # words of the same form
+
+
+def named_causes() -> set[str]:
+    """Every id that the rules of the diagnosis write."""
+    trees = [ast.parse(file.read_text()) for file in (PACKAGE / "model" / "diagnosis").glob("*.py")]
+    words = {node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    ids = {word for word in words if isinstance(word, str) and re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)+", word)}
+    return ids - NO_CAUSES
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_every_cause_is_translated(language: str) -> None:
+    """What the diagnosis can name has its meaning in each language, and nothing else has; none has a placeholder."""
+    translated = words(language).causes
+    assert set(translated) == named_causes()
+    assert all(re.search("[\u4e00-\u9fff]", text) and not placeholders(text) for text in translated.values())
+
+
+def test_a_cause_says_where() -> None:
+    """The meaning stands behind the nodes or pairs that it is about; in English the rule's own sentence serves."""
+    assert words("zh").cause("tunnel-down", ("a:b", "c")) == "a → b, c：tunl0 没有启用"
+    assert words("zh").cause("tunnel-down", tuple("abcde")).startswith("a, b, c, d …：")
+    assert words("en").cause("tunnel-down", ("a",)) == ""
 
 
 def test_every_sentence_is_said_somewhere() -> None:

@@ -11,7 +11,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.matrix.suite import Subjects, Verdict, seen_in_lab
+from tests.matrix.suite import Subjects, Verdict, in_lab, seen_in_lab
+from tests.matrix.table import TABLE
 
 
 def entry(name: str, verdict: Verdict, stated: set[str]) -> str:
@@ -42,9 +43,11 @@ def main() -> None:
     def learn(name: str) -> str:
         try:
             faults = name.split("+")
-            options = (word for fault in faults for word in ("--fault", fault))
+            options = [word for fault in faults for word in ("--fault", fault)]
             stated = {requirement for fault in faults for requirement in CATALOGUE[fault].fails}
-            return entry(name, seen_in_lab(work / name, *options), stated)
+            asked = TABLE[name].options if name in TABLE else ()
+            run = in_lab(work / name, *options, pytest=asked) if asked else seen_in_lab(work / name, *options)
+            return entry(name, run, stated)
         except AssertionError as error:
             return f"    # {name}: {error}"
 

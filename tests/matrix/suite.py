@@ -63,9 +63,9 @@ def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, env=keep, capture_output=True, text=True, timeout=TIMEOUT, check=False)
 
 
-def on_evidence(work: Path, evidence: Path, tests: Path = SUITE) -> Verdict:
-    """`pytest --ipip-replay EVIDENCE conformance/`, or with other tests in the suite's place."""
-    return _suite(work / "replay.xml", [], ["--ipip-replay", str(evidence)], tests)
+def on_evidence(work: Path, evidence: Path, tests: Path = SUITE, *, pytest: Sequence[str] = ()) -> Verdict:
+    """`pytest --ipip-replay EVIDENCE conformance/ PYTEST…`, or with other tests in the suite's place."""
+    return _suite(work / "replay.xml", [], ["--ipip-replay", str(evidence), *pytest], tests)
 
 
 def _suite(report: Path, before: Sequence[str], arguments: Sequence[str], tests: Path = SUITE) -> Verdict:

@@ -78,7 +78,7 @@ FAULTS = (
     Fault(
         name="ipip-from-anybody",
         breaks=f"{SECOND.name} has lost the rule that drops IPIP packets from hosts that are not Calico's",
-        fails=("SEC-2",),
+        fails=("SEC-2", "SEC-3"),
         at_start=on(SECOND, "iptables -w -D cali-INPUT 2"),
         verify=on(SECOND, "! iptables -w -S cali-INPUT | grep -q 'non-Calico hosts'"),
     ),

@@ -54,7 +54,7 @@ FAULTS = (
     Fault(
         name="block-route-bare",
         breaks=f"{FIRST.name} sends packets for the block of {SECOND.name} bare through {UNDERLAY_NIC}",
-        fails=("ROUTE-2", "ROUTE-4", "ROUTE-5", "PATH-1", "PATH-3", "PATH-7", "PATH-8", "PATH-9"),
+        fails=("ROUTE-2", "ROUTE-4", "ROUTE-5", "PATH-1", "PATH-3", "PATH-7", "PATH-8", "PATH-9", "BASE-1"),
         bird=(_kernel("accept;"),),
         verify=on(FIRST, f"ip route show exact {_TO} | grep -q 'via {SECOND.address.ip} dev {UNDERLAY_NIC}'"),
     ),

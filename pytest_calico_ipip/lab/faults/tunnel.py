@@ -25,7 +25,7 @@ FAULTS = (
     Fault(
         name="tunnel-mtu-low",
         breaks=f"tunl0 of {SECOND.name} has an MTU of 1400: its pods' full-size packets do not fit",
-        fails=("MTU-1", "MTU-2", "MTU-4"),
+        fails=("MTU-1", "MTU-2", "MTU-4", "BASE-1"),
         at_start=on(SECOND, "ip link set tunl0 mtu 1400"),
         verify=on(SECOND, "ip -o link show tunl0 | grep -q 'mtu 1400 '"),
     ),

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from pytest_calico_ipip.model.absent import Missing
 from pytest_calico_ipip.model.diagnosis import (
+    baseline,
     bgp,
     datastore,
     firewall,
@@ -41,6 +42,7 @@ RULES: tuple[Rule, ...] = (
     *wire.RULES,
     *tcp.RULES,
     *taps.RULES,
+    *baseline.RULES,
 )
 _MOST = 8  # names in a sentence
 

@@ -129,11 +129,21 @@ def others(signs: Signs) -> Iterator[Found]:
             yield Found("ipip-from-unknown-source", (node,), sentence, (symptom, *lost), (symptom.fact(),), (show,))
         elif symptom.what.endswith("packets from others"):
             sentence = f"{node} does not drop IP-in-IP from hosts that are not Calico's: {symptom.observed}"
-            yield Found("ipip-from-anybody", (node,), sentence, (symptom,), (symptom.fact(),), (show,))
+            delivered = signs.of("SEC-3", on=node)
+            facts = tuple(each.fact() for each in (symptom, *delivered))
+            yield Found("ipip-from-anybody", (node,), sentence, (symptom, *delivered), facts, (show,))
         else:
             lost = _lost(signs, node, _RECEIVING)
             sentence = f"A rule of {node} decides about IP-in-IP before Calico's do: {symptom.observed}"
             yield Found("rule-before-calico", (node,), sentence, (symptom, *lost), (symptom.fact(),), (show,))
 
 
-RULES: tuple[Rule, ...] = (host_set, no_gate, dropping, others)
+def delivered(signs: Signs) -> Iterator[Found]:
+    """A foreign packet came in, although the rules that were read look right."""
+    for symptom in signs.of("SEC-3"):
+        node, show = symptom.subject, on(symptom.subject, "iptables-save", "-c")
+        sentence = f"{node} lets IP-in-IP from outside the host set in to its pods: no rule drops it in time"
+        yield Found("ipip-from-anybody", (node,), sentence, (symptom,), (symptom.fact(),), (show,))
+
+
+RULES: tuple[Rule, ...] = (host_set, no_gate, dropping, others, delivered)

@@ -94,6 +94,12 @@ def _setting(datastore: Datastore, flight: Flight, receiver: Pod, home: Ground, 
     if pool is None or receiver.ip is None:
         return
     values = {"pool": pool.name, "cidr": str(pool.cidr), "mode": pool.ipip_mode, "receiver": str(receiver.ip)}
+    own = home.node.address if home.node is not None else None
+    if leg.tunnelled and pool.ipip_mode == "CrossSubnet" and own is not None and away.address is not None:
+        # the mask of the sender's own annotation decides, whatever the other node's says
+        subnet = {"node": home.name, "subnet": str(own.network), "address": str(away.address)}
+        yield Remark("setting.across", {**values, **subnet})
+        return
     yield Remark("setting.tunnelled" if leg.tunnelled else "setting.bare", values)
 
 

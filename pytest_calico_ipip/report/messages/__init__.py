@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -10,6 +10,7 @@ from importlib import import_module
 from pytest_calico_ipip.report.wording import plain
 
 LANGUAGES = ("en", "zh")
+MOST_PLACES = 4  # of one cause
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Words:
 
     language: str
     sentences: Mapping[str, str]  # with {placeholders}
+    causes: Mapping[str, str]  # id → what it means; empty: the rules' own words serve
     requirements: Mapping[str, str]  # id → the requirement in one sentence; empty: the tests' own words serve
 
     def say(self, key: str, **values: object) -> str:
@@ -32,6 +34,13 @@ class Words:
         """A requirement in this language; the given sentence where this language has none."""
         return self.requirements.get(ident, sentence)
 
+    def cause(self, ident: str, subjects: Sequence[str]) -> str:
+        """What a cause means and where, in this language; "" where the rule's own sentence serves."""
+        meaning = self.causes.get(ident, "")
+        places = ", ".join(plain(subject).replace(":", " → ") for subject in subjects[:MOST_PLACES])
+        more = " …" if len(subjects) > MOST_PLACES else ""
+        return f"{places}{more}：{meaning}" if meaning and places else meaning
+
 
 @cache
 def words(language: str) -> Words:
@@ -39,4 +48,4 @@ def words(language: str) -> Words:
     if language not in LANGUAGES:
         raise ValueError(f"no catalogue of messages in {language!r}")
     module = import_module(f"{__name__}.{language}")
-    return Words(language, module.SENTENCES, module.REQUIREMENTS)
+    return Words(language, module.SENTENCES, module.CAUSES, module.REQUIREMENTS)

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 # the tests' own sentences are in English
 REQUIREMENTS: Mapping[str, str] = {}
 
+# the rules' own sentences are in English
+CAUSES: Mapping[str, str] = {}
+
 SENTENCES: Mapping[str, str] = {
     # the verdict
     "verdict.title": "Calico IPIP conformance",
@@ -28,6 +31,17 @@ SENTENCES: Mapping[str, str] = {
     "verdict.more-notes": "… and {number} more",
     "verdict.left-out": "left out: {object}",
     "verdict.not-kept": ("Evidence was not kept: --ipip-evidence DIR keeps it, and --ipip-replay DIR judges it again."),
+    "baseline.saved": "Baseline for later runs: {path}",
+    "diagnosis.likely": "Most likely:",
+    "diagnosis.in-english": "in English: {sentence}",
+    "diagnosis.because": "because {fact}",
+    "diagnosis.next": "next: {command}",
+    "diagnosis.more": "… and {number} more: {names}",
+    "diagnosis.cause": "{sentence}  [{ident}]",
+    "report.written": "Report: {path}",
+    "page.causes": "Most likely",
+    "page.findings": "What was found",
+    "page.requirements": "Requirements",
     "verdict.kept": "Evidence: {path}   judge it again: {command}",
     "verdict.interrupted": "INTERRUPTED, the rest was not asserted",
     "verdict.last-broken": "BROKEN: {what}",
@@ -94,6 +108,11 @@ SENTENCES: Mapping[str, str] = {
     "setting.tunnelled": (
         "{receiver} comes from the pool {pool} ({cidr}, ipipMode {mode}), so between these two nodes the packet has to"
         " travel inside another one, by IPIP."
+    ),
+    "setting.across": (
+        "{receiver} comes from the pool {pool} ({cidr}, ipipMode {mode}), which asks for the tunnel only between"
+        " subnets. {address} is not in {subnet}, the subnet of {node}: a router between them would not know the"
+        " pods, so the packet has to travel inside another one, by IPIP."
     ),
     "setting.bare": (
         "{receiver} comes from the pool {pool} ({cidr}, ipipMode {mode}), and between these two nodes no tunnel is"
