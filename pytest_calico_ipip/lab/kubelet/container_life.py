@@ -15,6 +15,7 @@ from pytest_calico_ipip.lab.kubelet.engine import NodeEngine, Refused
 from pytest_calico_ipip.lab.kubelet.logs import Log
 from pytest_calico_ipip.lab.kubelet.podspec import PATH
 from pytest_calico_ipip.lab.kubelet.process import ContainerProcess, Streams
+from pytest_calico_ipip.lab.kubelet.security import Confinement
 from pytest_calico_ipip.lab.kubelet.status import ContainerState
 
 _FIRST_BACKOFF, _LONGEST_BACKOFF = 1.0, 10.0
@@ -37,6 +38,9 @@ class Program:
     stdin: bool
     terminal: bool
     container_id: str
+    host_pid: bool
+    confinement: Confinement
+    volumes: list[dict[str, Any]]
 
 
 class Container:
@@ -56,6 +60,7 @@ class Container:
         self.process: ContainerProcess | None = None
         self.task: str | None = None  # the shim's name of the running process
         self.environment: dict[str, str] = {"PATH": PATH, "HOME": "/root"}
+        self.program: Program | None = None  # what it was started with; further processes are confined as it is
         self._policy = policy
         self._engine = engine
         self._changed = changed
@@ -96,7 +101,7 @@ class Container:
 
     async def _live(self, program: Program) -> None:
         """Until it has ended for good, or is stopped."""
-        self.environment = program.environment
+        self.environment, self.program = program.environment, program
         backoff = _FIRST_BACKOFF
         while not self._stopping.is_set():
             began = asyncio.get_running_loop().time()
@@ -131,6 +136,9 @@ class Container:
                 netns=program.netns,
                 hostname=program.hostname,
                 files=program.files,
+                host_pid=program.host_pid,
+                confinement=program.confinement.for_shim(),
+                volumes=program.volumes,
             )
         except Refused as refusal:
             streams.close_ours()
@@ -160,6 +168,12 @@ class Container:
         }
         self._changed()
         return code
+
+    def refuse(self, reason: str, message: str) -> None:
+        """It is not created at all: it waits, with the reason."""
+        self.state.state = {"waiting": {"reason": reason, "message": message}}
+        self._say("Failed", f"Error: {message}", "Warning")
+        self._changed()
 
     def _did_not_start(self, message: str, started: str) -> int:
         self._say("Failed", f"Error: {message}", "Warning")

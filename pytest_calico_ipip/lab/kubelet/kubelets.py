@@ -221,8 +221,18 @@ class Kubelets:
         else:
             target = chosen.task
         environment = {**chosen.environment, **({"TERM": "xterm"} if tty else {})}
+        program = chosen.program
         try:
-            return await ContainerProcess.start(life.engine, target, argv, environment, terminal=tty, stdin=stdin)
+            return await ContainerProcess.start(
+                life.engine,
+                target,
+                argv,
+                environment,
+                terminal=tty,
+                stdin=stdin,
+                cwd=program.cwd if program else "/",
+                confinement=program.confinement if program else None,
+            )
         except Refused as refusal:
             raise RuntimeRefusal(f"{_EXEC_FAILED}{refusal}: unknown") from None
 

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from pytest_calico_ipip.lab.api.store import ApiError, Store, timestamp
 from pytest_calico_ipip.lab.calico.ipam import BlockFull, Ipam
-from pytest_calico_ipip.lab.kubelet import events, podspec
+from pytest_calico_ipip.lab.kubelet import events, podspec, security, volumes
 from pytest_calico_ipip.lab.kubelet.container_life import Container, Program
 from pytest_calico_ipip.lab.kubelet.engine import NodeEngine, Refused
 from pytest_calico_ipip.lab.kubelet.status import ContainerState, pod_status
@@ -101,7 +101,10 @@ class Pod:
                 self._run_calico_node()
             elif await self._set_up() and not self._deleted.is_set():
                 for container, spec in zip(self.containers, self.pod["spec"]["containers"], strict=True):
-                    container.begin(self._program(spec))
+                    try:
+                        container.begin(self._program(spec))
+                    except (security.NotAllowed, volumes.NoVolume) as error:
+                        container.refuse("CreateContainerConfigError", str(error))
             await self._deleted.wait()
             for container in self.containers:
                 if container.task is not None:
@@ -169,6 +172,9 @@ class Pod:
             stdin=bool(spec.get("stdin")),
             terminal=bool(spec.get("tty")),
             container_id=self._sandbox.container_id,
+            host_pid=bool(self.pod["spec"].get("hostPID")),
+            confinement=security.confinement(self.pod, spec),
+            volumes=volumes.mounts(self.pod, spec),
         )
 
     async def _tear_down(self) -> None:
@@ -179,6 +185,9 @@ class Pod:
             await ground.withdraw(self.node, IPv4Address(sandbox.address))
             await ground.firewall_remove(self.node, sandbox.interface)
             ground.ipam.release(sandbox.container_id)
+        if self.pod["spec"].get("volumes"):
+            with suppress(Refused):
+                await ground.engine.ask("forget", uid=self.uid)
         gone = dict.fromkeys(self._annotations(), "")
         with suppress(ApiError):  # removed already: a deletion without grace
             ground.store.patch(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytest_calico_ipip.lab.calico.workload import IMAGE as CALICO_IMAGE
+from pytest_calico_ipip.lab.kubelet import volumes
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CALICO = CALICO_IMAGE.removeprefix("docker.io/")
@@ -81,9 +82,10 @@ def files(pod: Object, address: str) -> dict[str, str]:
 
 def refuse_what_is_missing(pod: Object) -> None:
     """What this kubelet cannot give a pod keeps it from starting, rather than be left out. Raises `BadSpec`."""
-    for field, what in (("initContainers", "init containers"), ("volumes", "volumes")):
-        if pod["spec"].get(field):
-            raise BadSpec(f"this lab's kubelet has no {what}")
+    if pod["spec"].get("initContainers"):
+        raise BadSpec("this lab's kubelet has no init containers")
+    if missing := volumes.unknown(pod):
+        raise BadSpec(f'this lab\'s kubelet has no volumes like "{missing}"')
 
 
 def sysctls(pod: Object) -> dict[str, str]:
