@@ -29,8 +29,8 @@ class Lab:
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self.loop.run_until_complete(asyncio.wait_for(work, 30))
 
-    async def start(self, hooks: tuple[Hook, ...] = ()) -> None:
-        self.spec = LabSpec(nodes=2)
+    async def start(self, hooks: tuple[Hook, ...] = (), extra: dict[str, str] | None = None) -> None:
+        self.spec = LabSpec(nodes=2, extra=extra or {})
         self.topology = await StandInTopology.build(self.spec)
         self.store = Store()
         self.ipam = fill(self.store, self.spec)

@@ -41,6 +41,8 @@ class Program:
     host_pid: bool
     confinement: Confinement
     volumes: list[dict[str, Any]]
+    image: dict[str, Any] | None  # None: the machine's own files
+    revealed: list[str]  # programs that the node hides and the image brings
 
 
 class Container:
@@ -139,6 +141,8 @@ class Container:
                 host_pid=program.host_pid,
                 confinement=program.confinement.for_shim(),
                 volumes=program.volumes,
+                image=program.image,
+                revealed=program.revealed,
             )
         except Refused as refusal:
             streams.close_ours()

@@ -9,11 +9,12 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Protocol
 
+from pytest_calico_ipip.lab import tools
 from pytest_calico_ipip.lab.api.runtime import Process, RuntimeRefusal
 from pytest_calico_ipip.lab.api.store import ApiError, Store
 from pytest_calico_ipip.lab.calico.ipam import Ipam
 from pytest_calico_ipip.lab.errors import LabError
-from pytest_calico_ipip.lab.kubelet import podspec
+from pytest_calico_ipip.lab.kubelet import image, podspec
 from pytest_calico_ipip.lab.kubelet.container_life import Container
 from pytest_calico_ipip.lab.kubelet.engine import Engine, Refused
 from pytest_calico_ipip.lab.kubelet.pod import Ground, Object, Pod, Sandbox
@@ -89,11 +90,15 @@ class Kubelets:
         self._ipam = ipam
         self._log = log
         self._engine: Engine | None = None
+        self._image: dict[str, Any] | None = None
+        self._hidden = tools.hidden(topology.spec.extra)
         self._watching: asyncio.Task[None] | None = None
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def start(self) -> None:
         """Enter the nodes and begin to watch."""
+        if tools.busybox(self._topology.spec.extra):
+            self._image = image.make(self._log.parent / "images" / "curl", tools.pod_programs())
         self._engine = Engine.start(self._log)
         for name, node in self._topology.nodes.items():
             self._engine.enter(name, node.pid)
@@ -181,6 +186,8 @@ class Kubelets:
             withdraw=self._topology.withdraw,
             metric=self._topology.spec.generation.metric,
             hooks=self._run_hooks,
+            image=self._image,
+            hidden=self._hidden,
         )
 
     async def _run_hooks(self, pod: Object, sandbox: Sandbox) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any
 from uuid import uuid4
 
+from pytest_calico_ipip.lab import tools
 from pytest_calico_ipip.lab.api.store import ApiError, Store, timestamp
 from pytest_calico_ipip.lab.calico.ipam import BlockFull, Ipam
 from pytest_calico_ipip.lab.kubelet import events, podspec, security, volumes
@@ -49,6 +50,8 @@ class Ground:
     withdraw: Tell
     metric: int  # of the route to a pod
     hooks: Callable[[Object, Sandbox], Awaitable[None]]  # raises when one fails
+    image: dict[str, Any] | None = None  # of pods that bring no tools; None: the machine's own files
+    hidden: Sequence[str] = ()  # programs that the node does not show
 
 
 class Pod:
@@ -162,9 +165,11 @@ class Pod:
     def _program(self, spec: Object) -> Program:
         assert self._sandbox is not None
         addresses = {"podIP": self._sandbox.address, "hostIP": str(self._ground.node.address.ip)}
+        helper = tools.is_helper(spec["image"])
+        image = None if helper else self._ground.image
         return Program(
             argv=podspec.command(spec),
-            environment=podspec.environment(self.pod, spec, addresses),
+            environment=podspec.environment(self.pod, spec, addresses, "/home/curl_user" if image else "/root"),
             cwd=spec.get("workingDir") or "/",
             netns=self._sandbox.netns,
             hostname=podspec.hostname(self.pod),
@@ -173,8 +178,10 @@ class Pod:
             terminal=bool(spec.get("tty")),
             container_id=self._sandbox.container_id,
             host_pid=bool(self.pod["spec"].get("hostPID")),
-            confinement=security.confinement(self.pod, spec),
+            confinement=security.confinement(self.pod, spec, tools.CURL_USER if image else (0, 0)),
             volumes=volumes.mounts(self.pod, spec),
+            image=image,
+            revealed=list(self._ground.hidden) if helper else [],
         )
 
     async def _tear_down(self) -> None:

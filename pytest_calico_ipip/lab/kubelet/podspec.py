@@ -35,7 +35,7 @@ def command(container: Object) -> list[str]:
     return ["curl", *arguments] if arguments[0].startswith("-") else arguments
 
 
-def environment(pod: Object, container: Object, addresses: Mapping[str, str]) -> dict[str, str]:
+def environment(pod: Object, container: Object, addresses: Mapping[str, str], home: str) -> dict[str, str]:
     """The environment, with the pod's own fields where the spec refers to them; `addresses` has podIP and hostIP."""
     fields = {
         "metadata.name": pod["metadata"]["name"],
@@ -45,7 +45,7 @@ def environment(pod: Object, container: Object, addresses: Mapping[str, str]) ->
         "spec.serviceAccountName": pod["spec"]["serviceAccountName"],
         **{f"status.{key}": value for key, value in addresses.items()},
     }
-    variables = {"PATH": PATH, "HOSTNAME": hostname(pod), "HOME": "/root"}
+    variables = {"PATH": PATH, "HOSTNAME": hostname(pod), "HOME": home}
     if container.get("tty"):
         variables["TERM"] = "xterm"
     for variable in container.get("env") or ():

@@ -31,8 +31,12 @@ def build(request: Mapping[str, Any]) -> None:
     _forget_namespaces()
     behind = os.open(_BEHIND, os.O_PATH | os.O_CLOEXEC) if os.access(_BEHIND, os.F_OK) else -1
     confinement = request["confinement"]
-    if volumes or confinement["read_only"]:
-        _new_root([each["target"] for each, _ in volumes])
+    image = request["image"]
+    for path in request["revealed"]:
+        with suppress(OSError):  # a node may be without it in any case
+            syscalls.detach(path)
+    if image or volumes or confinement["read_only"]:
+        _new_root([each["target"] for each, _ in volumes], image)
     syscalls.mount("tmpfs", "/run", "tmpfs", _QUIET, "size=4m,mode=755")
     syscalls.mount("tmpfs", "/tmp", "tmpfs", _QUIET, "size=64m,mode=1777")  # noqa: S108
     syscalls.mount("proc", "/proc", "proc", _QUIET | syscalls.MS_NOEXEC)
@@ -61,11 +65,15 @@ def build(request: Mapping[str, Any]) -> None:
         os.close(tree)
 
 
-def _new_root(mount_points: list[str]) -> None:
-    """A root directory of the container's own, with the machine's top directories bound into it."""
+def _new_root(mount_points: list[str], image: Mapping[str, Any] | None) -> None:
+    """A root directory of the container's own, with the top directories of its image (or the machine) bound into it."""
     syscalls.mount("tmpfs", _STAGE, "tmpfs", syscalls.MS_NODEV, "size=4m,mode=755")
-    for name in os.listdir("/"):
-        path, here = f"/{name}", f"{_STAGE}/{name}"
+    source = image["root"] if image else ""
+    names = [*os.listdir(source or "/"), *(path.strip("/") for path in _SYSTEM if image), *(_OWN if image else ())]
+    for name in dict.fromkeys(names):
+        path, here = f"{source}/{name}", f"{_STAGE}/{name}"
+        if f"/{name}" in _SYSTEM or name in _OWN:
+            path = f"/{name}"
         kind = os.lstat(path).st_mode
         if stat.S_ISLNK(kind):
             os.symlink(os.readlink(path), here)
@@ -73,6 +81,8 @@ def _new_root(mount_points: list[str]) -> None:
             os.mkdir(here)  # noqa: PTH102
             if name not in _OWN:
                 syscalls.mount(path, here, None, syscalls.MS_BIND | syscalls.MS_REC)
+    for given, target in image["binds"] if image else ():
+        syscalls.mount(given, _STAGE + target, None, syscalls.MS_BIND | syscalls.MS_REC)
     for target in mount_points:
         if target.lstrip("/").split("/")[0] not in ("run", "tmp"):
             with suppress(OSError):  # a directory of the machine's: the mount will say that it is missing

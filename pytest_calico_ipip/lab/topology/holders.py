@@ -140,6 +140,8 @@ def be_node(node: dict[str, Any], keep: list[str], ready: int, go: int) -> None:
         os.makedirs(directory, exist_ok=True)
     for path, text in node["files"].items():
         write(path, text)
+    for path in node["hidden"]:
+        mount("/dev/null", path, None, MS_BIND)  # no regular file: a shell does not find it
     socket.sethostname(node["name"])
     if not os.path.exists(TUNNEL):
         make_tunnel(node)
