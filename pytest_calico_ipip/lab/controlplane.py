@@ -14,6 +14,7 @@ from pytest_calico_ipip.lab.calico import objects, workload
 from pytest_calico_ipip.lab.calico.ipam import Ipam
 from pytest_calico_ipip.lab.kubelet.kubelets import Kubelets, LabTopology
 from pytest_calico_ipip.lab.kubelet.nodes import node
+from pytest_calico_ipip.lab.nodelife import NodeControllers
 from pytest_calico_ipip.lab.spec import Hook, LabSpec
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class ControlPlane:
         self.kubelets = kubelets
         self.server = server
         self._keeping = asyncio.create_task(keep_calico_node(store, spec))
+        self._controllers = NodeControllers(store)
 
     @classmethod
     async def start(
@@ -123,5 +125,6 @@ class ControlPlane:
     async def stop(self) -> None:
         """End the API and every pod."""
         self._keeping.cancel()
+        self._controllers.stop()
         await self.server.stop()
         await self.kubelets.stop()

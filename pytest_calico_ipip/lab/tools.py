@@ -21,6 +21,11 @@ def is_helper(image: str) -> bool:
     return any(word in image for word in _HELPERS)
 
 
+def cannot_be_pulled(image: str) -> bool:
+    """Whether an image is in a registry that is nowhere: `registry.invalid/…`, by a name that no DNS will ever know."""
+    return image.split("/", 1)[0].split(":", 1)[0].endswith(".invalid")
+
+
 def busybox(extra: Mapping[str, str]) -> bool:
     """Whether pods that bring no tools have BusyBox and curl only."""
     return extra.get("pod-tools") == "busybox"

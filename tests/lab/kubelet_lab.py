@@ -11,6 +11,7 @@ from typing import Any
 from pytest_calico_ipip.lab.api.store import Store
 from pytest_calico_ipip.lab.controlplane import fill
 from pytest_calico_ipip.lab.kubelet.kubelets import Kubelets
+from pytest_calico_ipip.lab.nodelife import NodeControllers
 from pytest_calico_ipip.lab.spec import Hook, LabSpec
 
 from .kubelet_ground import StandInTopology
@@ -36,8 +37,10 @@ class Lab:
         self.ipam = fill(self.store, self.spec)
         self.kubelets = Kubelets(self.store, self.topology, self.ipam, hooks, self.state / "kubelets.log")
         self.kubelets.start()
+        self.controllers = NodeControllers(self.store)
 
     async def stop(self) -> None:
+        self.controllers.stop()
         await self.kubelets.stop()
         await self.topology.close()
 

@@ -93,6 +93,7 @@ class Kubelets:
         self._image: dict[str, Any] | None = None
         self._hidden = tools.hidden(topology.spec.extra)
         self._watching: asyncio.Task[None] | None = None
+        self._watching_nodes: asyncio.Task[None] | None = None
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def start(self) -> None:
@@ -103,6 +104,7 @@ class Kubelets:
         for name, node in self._topology.nodes.items():
             self._engine.enter(name, node.pid)
         self._watching = asyncio.create_task(self._watch())
+        self._watching_nodes = asyncio.create_task(self._watch_nodes())
 
     async def ready(self) -> None:
         """Until every node's shim answers. Raises `LabError`."""
@@ -115,7 +117,7 @@ class Kubelets:
 
     async def stop(self) -> None:
         """End every pod's processes; the namespaces go with the nodes."""
-        tasks = [task for task in (self._watching, *self._lives.values()) if task is not None]
+        tasks = [task for task in (self._watching, self._watching_nodes, *self._lives.values()) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -137,6 +139,14 @@ class Kubelets:
                     self._changed(kind, pod)
                 except Exception as error:
                     self._fail(error)
+
+    async def _watch_nodes(self) -> None:
+        """Pods follow their node's conditions."""
+        with self._store.watch("nodes", resource_version=self._store.version) as changes:
+            async for _, node in changes:
+                for pod in list(self._pods.values()):
+                    if pod.node == node["metadata"]["name"]:
+                        pod.node_changed(node)
 
     def _changed(self, kind: str, pod: Object) -> None:
         uid: str = pod["metadata"]["uid"]

@@ -14,10 +14,10 @@ from uuid import uuid4
 from pytest_calico_ipip.lab import tools
 from pytest_calico_ipip.lab.api.store import ApiError, Store, timestamp
 from pytest_calico_ipip.lab.calico.ipam import BlockFull, Ipam
-from pytest_calico_ipip.lab.kubelet import events, podspec, security, volumes
+from pytest_calico_ipip.lab.kubelet import admission, events, podspec, security, volumes
 from pytest_calico_ipip.lab.kubelet.container_life import Container, Program
 from pytest_calico_ipip.lab.kubelet.engine import NodeEngine, Refused
-from pytest_calico_ipip.lab.kubelet.status import ContainerState, pod_status
+from pytest_calico_ipip.lab.kubelet.status import ContainerState, phase, pod_status
 from pytest_calico_ipip.lab.spec import NodeSpec, workload_interface
 
 Object = dict[str, Any]
@@ -53,6 +53,22 @@ class Ground:
     image: dict[str, Any] | None = None  # of pods that bring no tools; None: the machine's own files
     hidden: Sequence[str] = ()  # programs that the node does not show
 
+    def node_object(self) -> Object | None:
+        """The node as the API has it."""
+        try:
+            return self.store.get("nodes", None, self.node.name)
+        except ApiError:
+            return None
+
+    def rejection(self, pod: Object) -> admission.Verdict | None:
+        """Why the node's kubelet does not take a pod."""
+        node = self.node_object()
+        if node is None:
+            return None
+        others = self.store.list("pods", field_selector=f"spec.nodeName={self.node.name}")[0]
+        mine = pod["metadata"]["uid"]
+        return admission.rejection(pod, node, [other for other in others if other["metadata"]["uid"] != mine])
+
 
 class Pod:
     """One pod, by its uid; `run` lives as long as it does."""
@@ -67,6 +83,8 @@ class Pod:
         self._ready = False
         self._sandbox: Sandbox | None = None
         self._deleted = asyncio.Event()
+        self._evicted = asyncio.Event()
+        self._failed: admission.Verdict | None = None
         self._grace: float = 0
         self.is_calico_node = podspec.is_calico_node(pod)
         self.containers = [
@@ -94,6 +112,12 @@ class Pod:
         self._grace = min(grace, self._grace) if self._deleted.is_set() else grace
         self._deleted.set()
 
+    def evict(self, why: admission.Verdict) -> None:
+        """Its processes end and it is Failed; the object stays until somebody deletes it."""
+        if not self._failed and not self._deleted.is_set():
+            self._failed = why
+            self._evicted.set()
+
     async def run(self) -> None:
         """From the sandbox to the object's removal."""
         try:
@@ -102,19 +126,65 @@ class Pod:
             )
             if self.is_calico_node:
                 self._run_calico_node()
+            elif rejected := self._ground.rejection(self.pod):
+                self._fail(rejected)
             elif await self._set_up() and not self._deleted.is_set():
                 for container, spec in zip(self.containers, self.pod["spec"]["containers"], strict=True):
-                    try:
-                        container.begin(self._program(spec))
-                    except (security.NotAllowed, volumes.NoVolume) as error:
-                        container.refuse("CreateContainerConfigError", str(error))
-            await self._deleted.wait()
+                    self._begin(container, spec)
+            await self._until_deleted()
             for container in self.containers:
                 if container.task is not None:
                     self._say("Killing", f"Stopping container {container.name}", container=container.name)
         finally:
             await asyncio.gather(*(container.stop(self._grace) for container in self.containers))
         await self._tear_down()
+
+    def _begin(self, container: Container, spec: Object) -> None:
+        if tools.cannot_be_pulled(spec["image"]):
+            container.begin_pulling(spec["imagePullPolicy"])
+            return
+        try:
+            container.begin(self._program(spec))
+        except (security.NotAllowed, volumes.NoVolume) as error:
+            container.refuse("CreateContainerConfigError", str(error))
+
+    async def _until_deleted(self) -> None:
+        """Wait; where the kubelet ends the pod before, its containers stop and it is Failed."""
+        deadline = self.pod["spec"].get("activeDeadlineSeconds")
+        either = {asyncio.ensure_future(event.wait()) for event in (self._deleted, self._evicted)}
+        try:
+            done, _ = await asyncio.wait(either, timeout=deadline, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in either:
+                each.cancel()
+        if self._deleted.is_set():
+            return
+        if not done and not self._over():
+            self._failed = (
+                "DeadlineExceeded",
+                "Pod was active on the node longer than the specified deadline",
+            )
+        if self._failed:
+            await asyncio.gather(*(container.stop(0) for container in self.containers))
+            self._fail(self._failed)
+        await self._deleted.wait()
+
+    def _over(self) -> bool:
+        """Whether it has ended by itself."""
+        states = [container.state for container in self.containers]
+        return phase(self.pod["spec"]["restartPolicy"], states) in ("Succeeded", "Failed")
+
+    def _fail(self, why: admission.Verdict) -> None:
+        self._failed = why
+        self._say(why[0], why[1], kind="Warning")
+        self._publish()
+
+    def node_changed(self, node: Object) -> None:
+        """The node's object has: the pod may have to go, or be Ready again."""
+        if not self.is_calico_node and (why := admission.eviction(self.pod, node)):
+            self.evict(why)
+        elif self._sandbox is not None:
+            self._publish()
 
     def _run_calico_node(self) -> None:
         """Its programs are the node's: nothing to start."""
@@ -139,6 +209,8 @@ class Pod:
         await self._ground.hooks(self.pod, self._sandbox)
         self._ready = True
         for spec in self.pod["spec"]["containers"]:
+            if tools.cannot_be_pulled(spec["image"]):
+                continue
             self._say("Pulled", f'Container image "{spec["image"]}" already present on machine', container=spec["name"])
             self._say("Created", f"Created container: {spec['name']}", container=spec["name"])
         return True
@@ -230,8 +302,9 @@ class Pod:
                 address=self._sandbox.address if self._sandbox else None,
                 host=str(self._ground.node.address.ip),
                 started=self._started,
-                ready=self._ready and not self._deleted.is_set(),
+                ready=self._ready and not self._deleted.is_set() and admission.ready(self._ground.node_object()),
                 now=timestamp(),
+                failed=self._failed,
             )
             current["status"] = status
             if annotations := self._annotations():

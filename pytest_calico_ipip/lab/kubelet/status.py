@@ -80,10 +80,14 @@ def pod_status(
     started: str,
     ready: bool,
     now: str,
+    failed: tuple[str, str] | None = None,
 ) -> Object:
-    """The whole status; `address` is None until the sandbox is up, `ready` says that hooks and sandbox are done."""
+    """The whole status; `address` is None until the sandbox is up, `ready` says that hooks and sandbox are done.
+
+    `failed` is why the kubelet rejected or ended the pod (reason, message).
+    """
     states = list(containers)
-    current = phase(pod["spec"]["restartPolicy"], states)
+    current = "Failed" if failed else phase(pod["spec"]["restartPolicy"], states)
     all_up = ready and all(one.running for one in states)
     old = pod.get("status") or {}
     over = current in ("Succeeded", "Failed")
@@ -94,8 +98,11 @@ def pod_status(
         "hostIPs": [{"ip": host}],
         "startTime": started,
         "conditions": conditions(old.get("conditions") or (), all_up, now, over=over),
-        "containerStatuses": [one.status(ready) for one in states],
+        # of a pod that was rejected, nothing was ever created
+        "containerStatuses": [] if failed and address is None else [one.status(ready) for one in states],
     }
+    if failed:
+        status |= {"reason": failed[0], "message": failed[1]}
     if address is not None:
         status |= {"podIP": address, "podIPs": [{"ip": address}]}
     return status
