@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from pytest_calico_ipip.lab.api.server import ApiServer
 from pytest_calico_ipip.lab.api.store import Store
 from pytest_calico_ipip.lab.controlplane import fill
 from pytest_calico_ipip.lab.kubelet.kubelets import Kubelets
@@ -25,6 +26,7 @@ class Lab:
     def __init__(self, state: Path) -> None:
         self.loop = asyncio.new_event_loop()
         self.state = state
+        self.served: ApiServer | None = None  # where a test wants the API over TLS
         self.names = (f"pod-{number}" for number in range(1000))
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
@@ -40,6 +42,8 @@ class Lab:
         self.controllers = NodeControllers(self.store)
 
     async def stop(self) -> None:
+        if self.served is not None:
+            await self.served.stop()
         self.controllers.stop()
         await self.kubelets.stop()
         await self.topology.close()

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
+import json
 import os
 import shutil
+import ssl
 from typing import Any
 
+import aiohttp
 import pytest
+import yaml
 
+from pytest_calico_ipip.lab.api.server import ApiServer
 from pytest_calico_ipip.lab.kubelet import security
 
 from .kubelet_lab import NODE, Lab
@@ -233,26 +239,72 @@ def test_the_end_of_a_host_pod_ends_its_sessions(lab: Lab) -> None:
     lab.wait(lambda: "sleep 98765" not in lab.on_node("ps ax"))
 
 
-def test_fifty_megabytes_both_ways(lab: Lab, helper: str) -> None:
-    """An exec session carries 50 MB of any bytes in and out again, unchanged."""
-    block = os.urandom(1 << 20)
-    sent, received = hashlib.sha256(), hashlib.sha256()
+async def connected(lab: Lab, pod: str, protocol: str, *command: str) -> Any:
+    """A websocket to an exec session of a served API, as any client opens it."""
+    if lab.served is None:
+        lab.served = ApiServer(lab.store, lab.kubelets)
+        await lab.served.start(lab.state)
+    config = yaml.safe_load((lab.state / "kubeconfig").read_text())
+    server, user = config["clusters"][0]["cluster"]["server"], config["users"][0]["user"]
+    authority = base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"]).decode()
+    asked = [("command", word) for word in command] + [(name, "true") for name in ("stdin", "stdout", "stderr")]
+    session = aiohttp.ClientSession(headers={"Authorization": f"Bearer {user['token']}"})
+    socket = await session.ws_connect(
+        f"{server}/api/v1/namespaces/default/pods/{pod}/exec",
+        params=asked,
+        protocols=[protocol],
+        ssl=ssl.create_default_context(cadata=authority),
+        max_msg_size=0,
+    )
+    return session, socket
 
-    async def work() -> int:
-        process = await lab.kubelets.exec("default", helper, None, ["cat"], tty=False, stdin=True)
+
+@pytest.mark.parametrize("protocol", ["v5.channel.k8s.io", "v4.channel.k8s.io"])
+def test_fifty_megabytes_both_ways(lab: Lab, helper: str, protocol: str) -> None:
+    """An exec session over the websocket carries 50 MB of any bytes in and out again, unchanged.
+
+    v5 says that the input has ended; with v4 the program must know how much comes.
+    """
+    block, count = os.urandom(1 << 16), 800
+    sent, received = hashlib.sha256(block * count), hashlib.sha256()
+    command = ["cat"] if protocol.startswith("v5") else ["head", "-c", str(len(block) * count)]
+
+    async def work() -> Any:
+        session, socket = await connected(lab, helper, protocol, *command)
 
         async def feed() -> None:
-            for _ in range(50):
-                sent.update(block)
-                await process.write(block)
-            await process.close_stdin()
+            for _ in range(count):
+                await socket.send_bytes(b"\0" + block)
+            if protocol.startswith("v5"):
+                await socket.send_bytes(b"\xff\0")
 
-        feeding = asyncio.create_task(feed())
-        async for channel, data in process.output():
-            assert channel == 1
-            received.update(data)
+        feeding, last = asyncio.create_task(feed()), {}
+        async for message in socket:
+            if message.data[0] == 1:
+                received.update(message.data[1:])
+            else:
+                last = json.loads(message.data[1:])
         await feeding
-        return await process.wait()
+        await session.close()
+        return last
 
-    assert lab.run(work()) == 0
+    assert lab.run(work())["status"] == "Success"
     assert sent.hexdigest() == received.hexdigest()
+
+
+def test_a_slow_reader_slows_the_program(lab: Lab, helper: str) -> None:
+    """A client that does not read keeps the program from writing on: nothing between them hoards its output."""
+
+    async def work() -> tuple[str, int]:
+        session, socket = await connected(lab, helper, "v5.channel.k8s.io", "head", "-c", "54321000", "/dev/zero")
+        await asyncio.sleep(1)
+        seen = await lab.topology.nodes[NODE].shell("ps ax")
+        size = 0
+        async for message in socket:
+            size += len(message.data) - 1 if message.data[0] == 1 else 0
+        await session.close()
+        return seen.stdout.decode(), size
+
+    processes, size = lab.run(work())
+    assert "head -c 54321000" in processes
+    assert size == 54321000
