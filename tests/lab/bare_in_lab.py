@@ -86,9 +86,14 @@ def main() -> int:
         seen["ssh"] = "open"
     except OSError as error:
         seen["ssh"] = str(error)
+    in_node = [sys.executable, "-m", "pytest_calico_ipip.lab", "exec"]
+    subprocess.run([*in_node, FIRST, "--", "touch", "/tmp/mine"], timeout=30, check=True)
+    listed = subprocess.run([*in_node, SECOND, "--", "ls", "/tmp"], capture_output=True, text=True, timeout=30)
+    seen["other's /tmp"] = listed.stdout.split()
     look = ["sh", "-c", "command -v tcpdump; echo $?; command -v ip"]
-    lab = [sys.executable, "-m", "pytest_calico_ipip.lab", "exec", FIRST, "--", *look]
-    seen["node"] = subprocess.run(lab, capture_output=True, text=True, timeout=30).stdout.splitlines()
+    seen["node"] = subprocess.run(
+        [*in_node, FIRST, "--", *look], capture_output=True, text=True, timeout=30
+    ).stdout.splitlines()
     seen["curl id"] = run("curl-1", "id")
     capture = start("helper", "bash", "-c", CAPTURE)
     said = ""

@@ -38,6 +38,11 @@ def test_there_is_no_way_in(seen: dict[str, Any]) -> None:
     assert seen["node"][-1].endswith("/ip")
 
 
+def test_each_node_has_its_own_temporary_files(seen: dict[str, Any]) -> None:
+    """What one node has in /tmp, another does not."""
+    assert "mine" not in seen["other's /tmp"]
+
+
 def test_a_helper_pod_sees_all_of_it(seen: dict[str, Any]) -> None:
     """With four capabilities and a read-only root it enters a pod's network and captures an echo on tunl0."""
     addresses = seen["addresses"]
