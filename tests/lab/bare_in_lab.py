@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from kubernetes import client, config
@@ -30,6 +31,25 @@ def pod(name: str, node: str, image: str, container: dict[str, Any], **spec: Any
         "metadata": {"name": name},
         "spec": {"nodeName": node, "terminationGracePeriodSeconds": 1, "containers": [main], **spec},
     }
+
+
+def policies(run: Callable[..., str], target: str) -> list[bool]:
+    """Whether an echo reaches the target: under a policy that denies all, then with one that allows our pods."""
+    networking = client.NetworkingV1Api()
+
+    def answered(wanted: bool) -> bool:
+        end = time.monotonic() + 10
+        while (answer := "ttl=" in run("curl-1", "ping", "-c", "1", "-W", "1", target)) != wanted:
+            if time.monotonic() > end:
+                break
+        return answer
+
+    found = []
+    for name, rules, wanted in (("deny", [], False), ("allow", [{"from": [{"podSelector": {}}]}], True)):
+        spec = {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": rules}
+        networking.create_namespaced_network_policy(NAMESPACE, {"metadata": {"name": name}, "spec": spec})
+        found.append(answered(wanted))
+    return found
 
 
 def main() -> int:
@@ -103,6 +123,7 @@ def main() -> int:
     seen["ping"] = run("curl-1", "ping", "-c", "1", "-W", "5", addresses["curl-2"])
     capture.run_forever(timeout=30)
     seen["helper"] = said + capture.read_all()
+    seen["under policies"] = policies(run, addresses["curl-2"])
     seen["written"] = run("helper", "sh", "-c", "echo > /x; echo > /tmp/x && cat /proc/self/status | grep CapBnd")
     print(json.dumps(seen))
     return 0

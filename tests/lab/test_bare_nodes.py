@@ -53,6 +53,11 @@ def test_a_helper_pod_sees_all_of_it(seen: dict[str, Any]) -> None:
     assert "CapBnd:\t0000000000283000" in seen["written"]
 
 
+def test_policies_take_effect(seen: dict[str, Any]) -> None:
+    """A policy that denies all drops the echo, one that allows the namespace's pods lets it pass again."""
+    assert seen["under policies"] == [False, True]
+
+
 def test_busybox_pods_reach_each_other(seen: dict[str, Any]) -> None:
     """An ordinary user's echo crosses the tunnel: two hops are off its TTL."""
     assert seen["curl id"] == "uid=100(curl_user) gid=101(curl_group)\n"

@@ -13,6 +13,7 @@ from pytest_calico_ipip.lab import tools
 from pytest_calico_ipip.lab.api.runtime import Process, RuntimeRefusal
 from pytest_calico_ipip.lab.api.store import ApiError, Store
 from pytest_calico_ipip.lab.calico.ipam import Ipam
+from pytest_calico_ipip.lab.calico.policy import Isolation
 from pytest_calico_ipip.lab.errors import LabError
 from pytest_calico_ipip.lab.kubelet import image, podspec
 from pytest_calico_ipip.lab.kubelet.container_life import Container
@@ -66,6 +67,9 @@ class LabTopology(Protocol):
 
     async def firewall_remove_pod(self, node: str, workload_interface: str) -> None:
         """Remove them."""
+
+    async def firewall_isolate(self, node: str, isolations: Mapping[str, Isolation]) -> None:
+        """What NetworkPolicies let through, by workload interface."""
 
     async def announce(self, node: str, address: IPv4Address) -> None:
         """A pod of the node has this address."""
