@@ -212,6 +212,32 @@ def test_containers_share_an_empty_directory(lab: Lab) -> None:
     assert lab.on_node(f"ls -d /run/kubelet/pods/{uid} 2>&1 || true").endswith("No such file or directory\n")
 
 
+def test_init_containers_come_first(lab: Lab) -> None:
+    """An init container ends before the others start; what it wrote is there, and its status says Completed."""
+    mounts = [{"name": "shared", "mountPath": "/shared"}]
+    first = {"name": "first", "image": "curlimages/curl", "volumeMounts": mounts}
+    first["command"] = ["sh", "-c", "sleep 0.2; echo first > /shared/f"]
+    name = lab.create(
+        container={"command": ["sh", "-c", "cat /shared/f; exec sleep infinity"], "volumeMounts": mounts},
+        initContainers=[first],
+        volumes=[{"name": "shared", "emptyDir": {}}],
+    )
+    status = lab.running(name)["status"]
+    assert status["initContainerStatuses"][0]["state"]["terminated"]["reason"] == "Completed"
+    assert lab.in_pod(name, "cat", "/shared/f")[1] == "first\n"
+
+
+def test_a_failed_init_container_ends_the_pod(lab: Lab) -> None:
+    """With restartPolicy Never the pod is Failed, and its other containers never start."""
+    first = {"name": "first", "image": "curlimages/curl", "command": ["false"]}
+    name = lab.create(initContainers=[first], restartPolicy="Never")
+    lab.wait(lambda: lab.pod(name)["status"]["phase"] == "Failed")
+    status = lab.pod(name)["status"]
+    assert status["containerStatuses"][0]["state"]["waiting"]["reason"] == "PodInitializing"
+    lab.store.delete("pods", "default", name)
+    lab.gone(name)
+
+
 def test_a_missing_host_path_is_told(lab: Lab) -> None:
     """A hostPath of type Directory that is not there keeps the container from starting, with the kubelet's words."""
     name = lab.create(

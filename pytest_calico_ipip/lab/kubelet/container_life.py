@@ -108,6 +108,11 @@ class Container:
                 await asyncio.wait_for(self._stopping.wait(), backoff)
             backoff = min(2 * backoff, _LONGEST_PULL_BACKOFF)
 
+    async def ended(self) -> None:
+        """Until it has ended for good."""
+        if self._life is not None:
+            await asyncio.wait({self._life})
+
     async def stop(self, grace: float) -> None:
         """SIGTERM, and SIGKILL when it is not gone after `grace` seconds; nothing of it runs when this returns."""
         self._stopping.set()

@@ -283,7 +283,7 @@ class Kubelets:
         life = lives[-1]  # a pod of the same name may just be ending
         annotations: Mapping[str, Any] = life.pod["metadata"].get("annotations") or {}
         wanted = container or annotations.get("kubectl.kubernetes.io/default-container") or life.containers[0].name
-        for one in life.containers:
+        for one in (*life.containers, *life.inits):
             if one.name == wanted:
                 return life, one
         raise RuntimeRefusal(f"container {wanted} is not valid for pod {name}")

@@ -87,12 +87,15 @@ class Pod:
         self._failed: admission.Verdict | None = None
         self._grace: float = 0
         self.is_calico_node = podspec.is_calico_node(pod)
-        self.containers = [
-            Container(
-                spec, pod["spec"]["restartPolicy"], ground.engine, self._publish, self._container_says(spec["name"])
-            )
-            for spec in pod["spec"]["containers"]
-        ]
+        policy: str = pod["spec"]["restartPolicy"]
+        self.containers = [self._container(spec, policy) for spec in pod["spec"]["containers"]]
+        policy = "Never" if policy == "Never" else "OnFailure"
+        self.inits = [self._container(spec, policy) for spec in pod["spec"].get("initContainers") or ()]
+        for container in self.containers if self.inits else ():
+            container.state.state = {"waiting": {"reason": "PodInitializing"}}
+
+    def _container(self, spec: Object, policy: str) -> Container:
+        return Container(spec, policy, self._ground.engine, self._publish, self._container_says(spec["name"]))
 
     @property
     def node(self) -> str:
@@ -107,7 +110,7 @@ class Pod:
     def delete(self, grace: float) -> None:
         """It shall go, within `grace` seconds; said again with 0, at once."""
         if self._deleted.is_set() and grace <= 0:
-            for container in self.containers:
+            for container in (*self.inits, *self.containers):
                 container.kill()
         self._grace = min(grace, self._grace) if self._deleted.is_set() else grace
         self._deleted.set()
@@ -128,7 +131,7 @@ class Pod:
                 self._run_calico_node()
             elif rejected := self._ground.rejection(self.pod):
                 self._fail(rejected)
-            elif await self._set_up() and not self._deleted.is_set():
+            elif await self._set_up() and await self._initialise():
                 for container, spec in zip(self.containers, self.pod["spec"]["containers"], strict=True):
                     self._begin(container, spec)
             await self._until_deleted()
@@ -136,8 +139,25 @@ class Pod:
                 if container.task is not None:
                     self._say("Killing", f"Stopping container {container.name}", container=container.name)
         finally:
-            await asyncio.gather(*(container.stop(self._grace) for container in self.containers))
+            await asyncio.gather(*(container.stop(self._grace) for container in (*self.inits, *self.containers)))
         await self._tear_down()
+
+    async def _initialise(self) -> bool:
+        """Run the init containers, one after the other; whether the others may start."""
+        either = asyncio.ensure_future(self._deleted.wait()), asyncio.ensure_future(self._evicted.wait())
+        try:
+            for container, spec in zip(self.inits, self.pod["spec"].get("initContainers") or (), strict=True):
+                self._begin(container, spec)
+                ended = asyncio.ensure_future(container.ended())
+                await asyncio.wait({ended, *either}, return_when=asyncio.FIRST_COMPLETED)
+                ended.cancel()
+                if container.state.exit_code != 0:
+                    break
+            self._publish()
+            return not any(each.done() for each in either) and all(one.state.exit_code == 0 for one in self.inits)
+        finally:
+            for each in either:
+                each.cancel()
 
     def _begin(self, container: Container, spec: Object) -> None:
         if tools.cannot_be_pulled(spec["image"]):
@@ -165,7 +185,7 @@ class Pod:
                 "Pod was active on the node longer than the specified deadline",
             )
         if self._failed:
-            await asyncio.gather(*(container.stop(0) for container in self.containers))
+            await asyncio.gather(*(container.stop(0) for container in (*self.inits, *self.containers)))
             self._fail(self._failed)
         await self._deleted.wait()
 
@@ -208,7 +228,7 @@ class Pod:
             return False
         await self._ground.hooks(self.pod, self._sandbox)
         self._ready = True
-        for spec in self.pod["spec"]["containers"]:
+        for spec in [*(self.pod["spec"].get("initContainers") or ()), *self.pod["spec"]["containers"]]:
             if tools.cannot_be_pulled(spec["image"]):
                 continue
             self._say("Pulled", f'Container image "{spec["image"]}" already present on machine', container=spec["name"])
@@ -305,6 +325,7 @@ class Pod:
                 ready=self._ready and not self._deleted.is_set() and admission.ready(self._ground.node_object()),
                 now=timestamp(),
                 failed=self._failed,
+                inits=[container.state for container in self.inits],
             )
             current["status"] = status
             if annotations := self._annotations():
