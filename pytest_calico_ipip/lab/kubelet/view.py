@@ -43,7 +43,6 @@ def build(request: Mapping[str, Any]) -> None:
     if behind >= 0:
         os.makedirs(_BEHIND)
         syscalls.mount(f"/proc/self/fd/{behind}", _BEHIND, None, syscalls.MS_BIND | syscalls.MS_REC)
-        os.close(behind)
     if request["netns"]:
         with suppress(PermissionError):  # where sysfs may not be mounted, /sys/class/net shows the node's interfaces
             syscalls.mount("sysfs", "/sys", "sysfs", _QUIET | syscalls.MS_NOEXEC | syscalls.MS_RDONLY)
@@ -63,6 +62,12 @@ def build(request: Mapping[str, Any]) -> None:
             syscalls.set_read_only(tree)
         syscalls.attach_tree(tree, os.path.realpath(each["target"]))
         os.close(tree)
+    if behind >= 0:
+        if not os.access(_BEHIND, os.F_OK):  # a volume covers /run, and the programs' links still lead there
+            with suppress(OSError):  # a read-only volume
+                os.makedirs(_BEHIND)
+                syscalls.mount(f"/proc/self/fd/{behind}", _BEHIND, None, syscalls.MS_BIND | syscalls.MS_REC)
+        os.close(behind)
 
 
 def _new_root(mount_points: list[str], image: Mapping[str, Any] | None) -> None:
