@@ -84,9 +84,9 @@ def main() -> int:
             "readOnlyRootFilesystem": True,
             "runAsUser": 0,
         },
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+        "volumeMounts": [{"name": name, "mountPath": f"/{name}"} for name in ("run", "tmp")],
     }
-    volumes = [{"name": "tmp", "emptyDir": {"medium": "Memory"}}]
+    volumes = [{"name": name, "emptyDir": {"medium": "Memory"}} for name in ("run", "tmp")]
     helper = pod("helper", FIRST, "nicolaka/netshoot", confined, hostNetwork=True, hostPID=True, volumes=volumes)
     api.create_namespaced_pod(NAMESPACE, helper)
     started = time.monotonic()
@@ -124,7 +124,7 @@ def main() -> int:
     capture.run_forever(timeout=30)
     seen["helper"] = said + capture.read_all()
     seen["under policies"] = policies(run, addresses["curl-2"])
-    seen["written"] = run("helper", "sh", "-c", "echo > /x; echo > /tmp/x && cat /proc/self/status | grep CapBnd")
+    seen["written"] = run("helper", "sh", "-c", "echo > /x; echo > /tmp/x && awk '/CapBnd/' /proc/self/status")
     print(json.dumps(seen))
     return 0
 
