@@ -15,13 +15,14 @@ from kubernetes.stream import stream
 
 NAMESPACE = "sleep-curl"
 FIRST, SECOND = "virtnest-rook-ceph-1", "virtnest-rook-ceph-2"
-CAPABILITIES = ["NET_RAW", "NET_ADMIN", "SYS_ADMIN", "SYS_PTRACE"]
+# two of them because tcpdump becomes another user
+CAPABILITIES = ["NET_RAW", "NET_ADMIN", "SYS_ADMIN", "SYS_PTRACE", "SETUID", "SETGID"]
 # the pod's network by one of its processes, and a packet of it on the node's tunnel device
 CAPTURE = """
 for p in /proc/[0-9]*; do
   [ $p/ns/net -ef /proc/self/ns/net ] || nsenter --net=$p/ns/net ip -br -4 addr show eth0 2>/dev/null
 done | sort -u
-timeout 20 tcpdump -Z root --immediate-mode -n -c 1 -i tunl0 icmp 2>&1
+timeout 20 tcpdump --immediate-mode -n -c 1 -i tunl0 icmp 2>&1
 """
 
 

@@ -44,13 +44,13 @@ def test_each_node_has_its_own_temporary_files(seen: dict[str, Any]) -> None:
 
 
 def test_a_helper_pod_sees_all_of_it(seen: dict[str, Any]) -> None:
-    """With four capabilities and a read-only root it enters a pod's network and captures an echo on tunl0."""
+    """With six capabilities and a read-only root it enters a pod's network and captures an echo on tunl0."""
     addresses = seen["addresses"]
     assert addresses["helper"] == "10.7.120.11"
     assert addresses["curl-1"] in seen["helper"]
     assert f"{addresses['curl-1']} > {addresses['curl-2']}: ICMP echo request" in seen["helper"]
     assert "Read-only file system" in seen["written"]
-    assert "CapBnd:\t0000000000283000" in seen["written"]
+    assert "CapBnd:\t00000000002830c0" in seen["written"]
 
 
 def test_policies_take_effect(seen: dict[str, Any]) -> None:

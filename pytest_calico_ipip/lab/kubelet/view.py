@@ -29,7 +29,9 @@ def build(request: Mapping[str, Any]) -> None:
     syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
     volumes = [(each, syscalls.clone_tree(each["source"])) for each in request["volumes"]]
     _forget_namespaces()
-    behind = os.open(_BEHIND, os.O_PATH | os.O_CLOEXEC) if os.access(_BEHIND, os.F_OK) else -1
+    # copies, not descriptors of the place: that goes with the old root, and what has gone cannot be bound; the second
+    # is for a volume that covers /run
+    behind = [syscalls.clone_tree(_BEHIND) for _ in range(2)] if os.access(_BEHIND, os.F_OK) else []
     confinement = request["confinement"]
     image = request["image"]
     for path in request["revealed"]:
@@ -40,9 +42,9 @@ def build(request: Mapping[str, Any]) -> None:
     syscalls.mount("tmpfs", "/run", "tmpfs", _QUIET, "size=4m,mode=755")
     syscalls.mount("tmpfs", "/tmp", "tmpfs", _QUIET, "size=64m,mode=1777")  # noqa: S108
     syscalls.mount("proc", "/proc", "proc", _QUIET | syscalls.MS_NOEXEC)
-    if behind >= 0:
+    if behind:
         os.makedirs(_BEHIND)
-        syscalls.mount(f"/proc/self/fd/{behind}", _BEHIND, None, syscalls.MS_BIND | syscalls.MS_REC)
+        syscalls.attach_tree(behind[0], _BEHIND)
     if request["netns"]:
         with suppress(PermissionError):  # where sysfs may not be mounted, /sys/class/net shows the node's interfaces
             syscalls.mount("sysfs", "/sys", "sysfs", _QUIET | syscalls.MS_NOEXEC | syscalls.MS_RDONLY)
@@ -62,12 +64,12 @@ def build(request: Mapping[str, Any]) -> None:
             syscalls.set_read_only(tree)
         syscalls.attach_tree(tree, os.path.realpath(each["target"]))
         os.close(tree)
-    if behind >= 0:
-        if not os.access(_BEHIND, os.F_OK):  # a volume covers /run, and the programs' links still lead there
-            with suppress(OSError):  # a read-only volume
-                os.makedirs(_BEHIND)
-                syscalls.mount(f"/proc/self/fd/{behind}", _BEHIND, None, syscalls.MS_BIND | syscalls.MS_REC)
-        os.close(behind)
+    if behind and not os.access(_BEHIND, os.F_OK):  # a volume covers /run, and the programs' links still lead there
+        with suppress(OSError):  # a read-only volume
+            os.makedirs(_BEHIND)
+            syscalls.attach_tree(behind[1], _BEHIND)
+    for tree in behind:
+        os.close(tree)
 
 
 def _new_root(mount_points: list[str], image: Mapping[str, Any] | None) -> None:

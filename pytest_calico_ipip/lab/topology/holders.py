@@ -198,15 +198,17 @@ def prepare_base(base: dict[str, Any], keep: list[str]) -> None:
         extend(each["directory"], each["behind"], each["links"], each["directories"], keep)
 
 
-def mounted_at(directory: str) -> list[str]:
-    """The mount points that are a directory or below it, without those below another that is below it."""
-    found: list[str] = []
+def windows_in(directory: str) -> list[str] | None:
+    """The mount points below a directory, without those in another of them; None where it is no tmpfs of the lab's."""
+    found: list[str] | None = None
     with open("/proc/self/mountinfo", encoding="utf-8") as lines:  # noqa: PTH123
         for line in lines:
             point = line.split(" ", 5)[4].replace("\\040", " ")
-            nested = any(point.startswith(other + "/") for other in found if other != directory)
-            if (point == directory or point.startswith(directory + "/")) and not nested:
-                found.append(point)
+            if point == directory:  # hides what was mounted there before
+                found = [] if line.partition(" - ")[2].startswith("tmpfs ") else None
+            elif found is not None and point.startswith(directory + "/"):
+                inside = any((point + "/").startswith(other + "/") for other in found)
+                found += [] if inside else [point]
     return found
 
 
@@ -233,11 +235,11 @@ def early_report(reports: dict[str, int]) -> str:
 
 def build(plan: dict[str, Any]) -> dict[str, Any]:
     """Make everything; returns what the first line of output says."""
-    mounts = mounted_at(TEMPORARY)
     # a node has a /tmp of its own, but for the user's directories that the lab shows there, and unless /tmp is one
+    windows = windows_in(TEMPORARY)
     for node in plan["nodes"]:
-        node["own_temporary"] = mounts.count(TEMPORARY) == 1
-    keep = [*plan["keep"], *(point for point in mounts if point != TEMPORARY)]
+        node["own_temporary"] = windows is not None
+    keep = [*plan["keep"], *(windows or ())]
     prepare_base(plan["base"], keep)
     own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY)
     ready_out, ready_in = os.pipe()
