@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from types import FrameType
 
-from . import kernel
+from . import kernel, tools
 from .errors import LabError, LabUsageError
 from .kernel.job import Job
 from .kernel.namespaces import FORWARDED
@@ -102,6 +102,19 @@ def _add_lab_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--borrow", metavar="NODE", help="one pod of NODE has an address from the block of the node after it")
     add("--second-pool", action="store_true", help="a second pool, which every other node takes addresses from, too")
+    add(
+        "--pod-tools",
+        choices=tools.POD_TOOLS,
+        default="host",
+        help="pods have the machine's programs as root, or BusyBox and curl as user 100, as curlimages/curl has (host)",
+    )
+    add(
+        "--node-tools",
+        choices=tools.NODE_TOOLS,
+        default="host",
+        help="bare: no tcpdump, tshark, dumpcap, ethtool on the nodes, but for pods of a network tools image (host)",
+    )
+    add("--no-sshd", action="store_true", help="the nodes run no sshd")
     add("--kernel", choices=kernel.KINDS, default="auto", help="auto: host where it can make an ipip link, else uml")
     add("--fault", action="append", default=[], metavar="NAME", help="break the cluster as `faults` lists; repeatable")
     for name, when in (("--at-start", "before COMMAND"), ("--at-pod", "each time a pod on it is up")):
@@ -184,6 +197,9 @@ def _spec(options: argparse.Namespace) -> LabSpec:
         extra={
             **({"borrow": options.borrow} if options.borrow else {}),
             **({"second-pool": "yes"} if options.second_pool else {}),
+            **({"pod-tools": options.pod_tools} if options.pod_tools != "host" else {}),
+            **({"node-tools": options.node_tools} if options.node_tools != "host" else {}),
+            **({"sshd": "no"} if options.no_sshd else {}),
         },
     )
     names = [node.name for node in spec.node_specs()]

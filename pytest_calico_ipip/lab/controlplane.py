@@ -14,6 +14,8 @@ from pytest_calico_ipip.lab.calico import objects, workload
 from pytest_calico_ipip.lab.calico.ipam import Ipam
 from pytest_calico_ipip.lab.kubelet.kubelets import Kubelets, LabTopology
 from pytest_calico_ipip.lab.kubelet.nodes import node
+from pytest_calico_ipip.lab.nodelife import NodeControllers
+from pytest_calico_ipip.lab.policies import Isolate, Policies
 from pytest_calico_ipip.lab.spec import Hook, LabSpec
 
 if TYPE_CHECKING:
@@ -76,11 +78,13 @@ def _no_certificates() -> Iterator[None]:
 class ControlPlane:
     """The lab's Kubernetes."""
 
-    def __init__(self, spec: LabSpec, store: Store, kubelets: Kubelets, server: ApiServer) -> None:
+    def __init__(self, spec: LabSpec, store: Store, kubelets: Kubelets, server: ApiServer, isolate: Isolate) -> None:
         self.store = store
         self.kubelets = kubelets
         self.server = server
         self._keeping = asyncio.create_task(keep_calico_node(store, spec))
+        self._controllers = NodeControllers(store)
+        self._policies = Policies(store, isolate)
 
     @classmethod
     async def start(
@@ -113,7 +117,7 @@ class ControlPlane:
         except BaseException:
             await kubelets.stop()
             raise
-        return cls(spec, store, kubelets, server)
+        return cls(spec, store, kubelets, server, topology.firewall_isolate)
 
     @property
     def failure(self) -> asyncio.Future[None]:
@@ -123,5 +127,7 @@ class ControlPlane:
     async def stop(self) -> None:
         """End the API and every pod."""
         self._keeping.cancel()
+        self._controllers.stop()
+        self._policies.stop()
         await self.server.stop()
         await self.kubelets.stop()

@@ -67,7 +67,8 @@ class LabSpec:
     faults: tuple[str, ...] = ()
     at_start: tuple[Hook, ...] = ()
     at_pod: tuple[Hook, ...] = ()
-    extra: dict[str, str] = field(default_factory=dict)  # what few labs have: borrow=NODE, second-pool=yes
+    # what few labs have: borrow=NODE, second-pool=yes, sshd=no, pod-tools=busybox, node-tools=bare
+    extra: dict[str, str] = field(default_factory=dict)
 
     @property
     def generation(self) -> Profile:
@@ -78,6 +79,11 @@ class LabSpec:
     def borrower(self) -> str:
         """The node that one pod of has an address from another node's block; empty for none."""
         return self.extra.get("borrow", "")
+
+    @property
+    def sshd(self) -> bool:
+        """Whether the nodes run one."""
+        return self.extra.get("sshd") != "no"
 
     @property
     def pools(self) -> tuple[IPv4Network, ...]:

@@ -10,6 +10,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
+from pytest_calico_ipip.lab.calico.policy import Isolation
 from pytest_calico_ipip.lab.spec import LabSpec, NodeSpec
 
 # the interface pair is the default route, without which no proxy ARP answer is given
@@ -103,6 +104,9 @@ class StandInTopology:
 
     async def firewall_remove_pod(self, node: str, workload_interface: str) -> None:
         self.firewall.append(("remove", node, workload_interface))
+
+    async def firewall_isolate(self, node: str, isolations: Mapping[str, Isolation]) -> None:
+        self.firewall += [("isolate", node, interface) for interface in isolations]
 
     async def announce(self, node: str, address: IPv4Address) -> None:
         self.announced.append(("add", node, str(address)))

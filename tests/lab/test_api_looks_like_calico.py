@@ -40,7 +40,14 @@ PODS = {
     "sleep-curl-4": "virtnest-rook-ceph-1",
 }
 # what the API server of the recording did not fill in, and what names the machine
-LESS_IN_RECORDING = {"serviceAccount", "terminationMessagePolicy", "imagePullPolicy", "generation"}
+LESS_IN_RECORDING = {
+    "serviceAccount",
+    "terminationMessagePolicy",
+    "imagePullPolicy",
+    "generation",
+    "capacity",
+    "allocatable",
+}
 MACHINES_OWN = {"kernelVersion", "osImage", "clusterGUID"}
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+ \+0000 UTC|Z)")

@@ -8,125 +8,23 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_calico_ipip.lab.api.runtime import RuntimeRefusal
-from pytest_calico_ipip.lab.api.store import Store
-from pytest_calico_ipip.lab.controlplane import fill
 from pytest_calico_ipip.lab.errors import LabError
-from pytest_calico_ipip.lab.kubelet.kubelets import Kubelets
-from pytest_calico_ipip.lab.spec import Hook, LabSpec, workload_interface
+from pytest_calico_ipip.lab.spec import Hook, workload_interface
 
-from .kubelet_ground import StandInTopology
+from .kubelet_lab import NODE, Lab
 
 RECORDED = Path(__file__).parents[1] / "recorded" / "v3.31.7-always" / "nodes" / "virtnest-rook-ceph-1"
-NODE = "virtnest-rook-ceph-1"
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("unshare") is None or shutil.which("ip") is None,
     reason="makes network namespaces: needs root, unshare and ip",
 )
-
-
-class Lab:
-    """Kubelets over two stand-in nodes, on an event loop that runs while a test waits for something."""
-
-    def __init__(self, state: Path) -> None:
-        self.loop = asyncio.new_event_loop()
-        self.state = state
-        self.names = (f"pod-{number}" for number in range(1000))
-
-    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return self.loop.run_until_complete(asyncio.wait_for(work, 30))
-
-    async def start(self, hooks: tuple[Hook, ...] = ()) -> None:
-        self.spec = LabSpec(nodes=2)
-        self.topology = await StandInTopology.build(self.spec)
-        self.store = Store()
-        self.ipam = fill(self.store, self.spec)
-        self.kubelets = Kubelets(self.store, self.topology, self.ipam, hooks, self.state / "kubelets.log")
-        self.kubelets.start()
-
-    async def stop(self) -> None:
-        await self.kubelets.stop()
-        await self.topology.close()
-
-    def create(self, *, name: str = "", node: str = NODE, container: Any = None, **spec: Any) -> str:
-        name = name or next(self.names)
-        main = {"name": "main", "image": "curlimages/curl", **(container or {})}
-        self.store.create(
-            "pods",
-            {
-                "metadata": {"name": name, "namespace": "default"},
-                "spec": {"nodeName": node, "terminationGracePeriodSeconds": 1, "containers": [main], **spec},
-            },
-        )
-        return name
-
-    def pod(self, name: str) -> dict[str, Any]:
-        return self.store.get("pods", "default", name)
-
-    def wait(self, what: Callable[[], Any], seconds: float = 10) -> Any:
-        """Run the loop until `what` is true, and give what it said."""
-        end = time.monotonic() + seconds
-        while not (answer := what()):
-            assert time.monotonic() < end, f"waited {seconds} s in vain; {self.explain()}"
-            self.run(asyncio.sleep(0.005))
-        return answer
-
-    def explain(self) -> str:
-        messages = [event["message"] for event in self.store.list("events")[0]][-5:]
-        return f"events {messages}, failure {self.kubelets.failure}, shim {(self.state / 'kubelets.log').read_text()}"
-
-    def running(self, name: str) -> dict[str, Any]:
-        """The pod, once it is Ready."""
-
-        def ready() -> Any:
-            pod = self.pod(name)
-            conditions = {one["type"]: one["status"] for one in pod["status"].get("conditions", ())}
-            return pod if conditions.get("Ready") == "True" else None
-
-        found: dict[str, Any] = self.wait(ready)
-        return found
-
-    def gone(self, name: str) -> None:
-        self.wait(lambda: name not in [pod["metadata"]["name"] for pod in self.store.list("pods", "default")[0]])
-        self.wait(lambda: not self.kubelets.knows("default", name))
-
-    def in_pod(self, name: str, *command: str, stdin: bytes | None = None, tty: bool = False) -> tuple[int, str, str]:
-        async def work() -> tuple[int, str, str]:
-            process = await self.kubelets.exec("default", name, None, command, tty=tty, stdin=stdin is not None or tty)
-            if stdin is not None:
-                await process.write(stdin)
-                await process.close_stdin()
-            said = {1: b"", 2: b""}
-            async for channel, data in process.output():
-                said[channel] += data
-            return await process.wait(), said[1].decode(), said[2].decode()
-
-        result: tuple[int, str, str] = self.run(work())
-        return result
-
-    def on_node(self, command: str, node: str = NODE) -> str:
-        done = self.run(self.topology.nodes[node].shell(command))
-        return str(done.stdout.decode())
-
-    def reasons(self, name: str) -> list[str]:
-        events = self.store.list("events", "default", field_selector=f"involvedObject.name={name}")[0]
-        return [event["reason"] for event in events]
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    lab = Lab(tmp_path_factory.mktemp("lab"))
-    lab.run(lab.start())
-    yield lab
-    lab.run(lab.stop())
-    lab.loop.close()
 
 
 @pytest.fixture(scope="module")
@@ -447,8 +345,9 @@ def test_the_annotations_are_emptied_before_the_pod_goes(lab: Lab) -> None:
 
 def test_a_deaf_process_is_killed_after_its_grace(lab: Lab) -> None:
     """A main process that ignores SIGTERM has its grace period, then SIGKILL."""
-    name = lab.create(container={"command": ["sh", "-c", "trap '' TERM; while :; do sleep 1; done"]})
+    name = lab.create(container={"command": ["sh", "-c", "trap '' TERM; touch /tmp/deaf; while :; do sleep 1; done"]})
     lab.running(name)
+    lab.wait(lambda: lab.in_pod(name, "test", "-e", "/tmp/deaf")[0] == 0)
     started = time.monotonic()
     lab.store.delete("pods", "default", name)
     lab.gone(name)
@@ -457,8 +356,9 @@ def test_a_deaf_process_is_killed_after_its_grace(lab: Lab) -> None:
 
 def test_deletion_without_grace(lab: Lab) -> None:
     """A forced deletion removes the object at once, and the sandbox after it."""
-    name = lab.create(container={"command": ["sh", "-c", "trap '' TERM; while :; do sleep 1; done"]})
+    name = lab.create(container={"command": ["sh", "-c", "trap '' TERM; touch /tmp/deaf; while :; do sleep 1; done"]})
     lab.running(name)
+    lab.wait(lambda: lab.in_pod(name, "test", "-e", "/tmp/deaf")[0] == 0)
     lab.store.delete("pods", "default", name, grace_period_seconds=0)
     lab.wait(lambda: workload_interface("default", name) not in lab.on_node("ip -br link"))
     lab.wait(lambda: not lab.kubelets.knows("default", name))

@@ -6,7 +6,7 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from pytest_calico_ipip.lab.api import errors, scheduler
+from pytest_calico_ipip.lab.api import errors, podsecurity, quota, scheduler
 from pytest_calico_ipip.lab.api.resources import Resource
 from pytest_calico_ipip.lab.api.selectors import Object
 
@@ -77,6 +77,7 @@ def complete(store: Store, kind: Resource, obj: Object) -> None:
     if kind.key == "pods":
         obj["status"] = {"phase": "Pending"}
         _complete_pod_spec(obj, obj.get("spec"))
+        _admit(store, obj)
         _bind_or_wait(store, obj)
         obj["status"]["qosClass"] = _quality(obj["spec"])
     elif kind.key == "namespaces":
@@ -150,6 +151,20 @@ def _complete_pod_spec(obj: Object, spec: Any) -> None:
                 "Pod", "", name, f"spec.containers[{index}].image", "Required value", "FieldValueRequired"
             )
         _complete_container(container)
+        _refuse_contradictions(name, index, container.get("securityContext") or {})
+
+
+def _refuse_contradictions(name: str, index: int, context: Object) -> None:
+    """As an API server, which compares one spelling of the capability only."""
+    if context.get("allowPrivilegeEscalation") is not False:
+        return
+    for contradicts, what in (
+        (context.get("privileged"), "`privileged` to true"),
+        ("CAP_SYS_ADMIN" in ((context.get("capabilities") or {}).get("add") or ()), "`capabilities.Add` CAP_SYS_ADMIN"),
+    ):
+        if contradicts:
+            why = f"Invalid value: cannot set `allowPrivilegeEscalation` to false and {what}"
+            raise errors.invalid("Pod", "", name, f"spec.containers[{index}].securityContext", why)
 
 
 def _complete_container(container: Object) -> None:
@@ -160,6 +175,20 @@ def _complete_container(container: Object) -> None:
     container.setdefault("terminationMessagePolicy", "File")
     for port in container.get("ports") or ():
         port.setdefault("protocol", "TCP")
+
+
+def _admit(store: Store, pod: Object) -> None:
+    """What the namespace's labels and quotas say to a new pod. Raises `ApiError` 403."""
+    meta, spec = pod["metadata"], pod["spec"]
+    place = meta["namespace"]
+    labels = store.held("namespaces").get(("", place), {}).get("metadata", {}).get("labels") or {}
+    quotas = [each for (namespace, _), each in store.held("resourcequotas").items() if namespace == place]
+    why = podsecurity.refusal(labels, spec)
+    if not why and quotas:
+        pods = [other for (namespace, _), other in store.held("pods").items() if namespace == place]
+        why = quota.refusal(quotas, pods, spec)
+    if why:
+        raise errors.forbidden("pods", meta["name"], why)
 
 
 def _bind_or_wait(store: Store, pod: Object) -> None:

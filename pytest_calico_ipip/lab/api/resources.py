@@ -76,6 +76,7 @@ _ORDERED = (
         "services", "Service", short_names=("svc",), categories=_ALL, subresources=("status",), counts_generations=False
     ),
     Resource("endpoints", "Endpoints", short_names=("ep",), counts_generations=False),
+    Resource("resourcequotas", "ResourceQuota", short_names=("quota",), subresources=("status",)),
     Resource("serviceaccounts", "ServiceAccount", short_names=("sa",), counts_generations=False),
     Resource("daemonsets", "DaemonSet", "apps", short_names=("ds",), categories=_ALL, subresources=("status",)),
     Resource("deployments", "Deployment", "apps", short_names=("deploy",), categories=_ALL, subresources=("status",)),

@@ -55,8 +55,8 @@ def retry(store: Store) -> None:
 def _fits(spec: Mapping[str, Any], node: Object) -> bool:
     return (
         is_ready(node)
-        and _selected(spec, node)
-        and all(_tolerated(taint, spec.get("tolerations") or ()) for taint in _taints(node))
+        and selected(spec, node)
+        and all(tolerated(taint, spec.get("tolerations") or ()) for taint in _taints(node))
     )
 
 
@@ -66,7 +66,8 @@ def is_ready(node: Object) -> bool:
     return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
-def _selected(spec: Mapping[str, Any], node: Object) -> bool:
+def selected(spec: Mapping[str, Any], node: Object) -> bool:
+    """Whether a pod's node selector and required affinity admit a node."""
     labels = node["metadata"].get("labels") or {}
     if any(labels.get(key) != value for key, value in (spec.get("nodeSelector") or {}).items()):
         return False
@@ -93,7 +94,8 @@ def _taints(node: Object) -> list[Mapping[str, Any]]:
     return [*taints, _UNSCHEDULABLE] if spec.get("unschedulable") else taints
 
 
-def _tolerated(taint: Mapping[str, Any], tolerations: Iterable[Mapping[str, Any]]) -> bool:
+def tolerated(taint: Mapping[str, Any], tolerations: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether one of a pod's tolerations is for a taint."""
     for toleration in tolerations:
         if toleration.get("effect") not in (None, "", taint.get("effect")):
             continue

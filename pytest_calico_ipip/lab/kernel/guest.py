@@ -84,8 +84,15 @@ def _make_system(boot: Boot) -> Job:
     socket.sethostname(boot.hostname)
     syscalls.add_entropy(base64.b64decode(boot.seed))
     resource.setrlimit(resource.RLIMIT_NOFILE, (65536, 65536))
+    _make_room_for_neighbours()
     _load_modules(boot.modules)
     return job
+
+
+def _make_room_for_neighbours() -> None:
+    """All namespaces share one neighbour table, and every node has every other in it: 1024, the default, is few."""
+    for name, entries in (("gc_thresh3", 65536), ("gc_thresh2", 32768), ("gc_thresh1", 16384)):
+        Path("/proc/sys/net/ipv4/neigh/default", name).write_text(str(entries))
 
 
 def _load_modules(modules: str) -> None:

@@ -12,14 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from pytest_calico_ipip.lab.kubelet import syscalls
+from pytest_calico_ipip.lab.kubelet import syscalls, view, volumes
+from pytest_calico_ipip.lab.kubelet.confine import confine
 from pytest_calico_ipip.lab.kubelet.programs import spawn
 
 _STATUS_BASE = 128  # a shell's way to say "ended by signal n"
 _OWN_PID = "/proc/self/ns/pid"
-_QUIET = syscalls.MS_NOSUID | syscalls.MS_NODEV
-# files of /etc may be links to here: nc is one by way of /etc/alternatives
-_BEHIND = "/run/calico-ipip-lab/behind"
 
 
 class StartFailed(Exception):
@@ -27,18 +25,29 @@ class StartFailed(Exception):
 
 
 def start(request: Mapping[str, Any], fds: Sequence[int]) -> int:
-    """The container's main process, in new PID, mount and UTS namespaces; returns the pid of its init, our child."""
+    """The container's main process in its own namespaces; returns the pid of its init, our child.
+
+    With `host_pid` it is a process of the node: its init is then a watcher, which `kill_tree` ends.
+    """
+    volumes.prepare(request["volumes"])
+
+    def new_pids() -> None:
+        if not request["host_pid"]:
+            syscalls.unshare(syscalls.CLONE_NEWPID)
 
     def enter() -> None:
         own_network = bool(request["netns"])
         if own_network:
             syscalls.setns(f"/run/netns/{request['netns']}")
         syscalls.unshare(syscalls.CLONE_NEWNS | (syscalls.CLONE_NEWUTS if own_network else 0))
-        _mounts(request)
+        syscalls.name("lab-init")
+        view.build(request)
         if own_network:
             socket.sethostname(request["hostname"])
+        if request["host_pid"]:
+            syscalls.become_subreaper()
 
-    return _spawn(request, fds, lambda: syscalls.unshare(syscalls.CLONE_NEWPID), enter, _be_init)
+    return _spawn(request, fds, new_pids, enter, _be_init)
 
 
 def execute(request: Mapping[str, Any], fds: Sequence[int], init: int | None) -> int:
@@ -51,6 +60,7 @@ def execute(request: Mapping[str, Any], fds: Sequence[int], init: int | None) ->
     def enter() -> None:
         if init is not None:
             syscalls.setns_all(init, ("net", "uts", "mnt"))
+        syscalls.name("lab-exec")
         syscalls.become_subreaper()
 
     return _spawn(request, fds, new_pids, enter, _be_watcher)
@@ -90,6 +100,10 @@ def _spawn(
             os.umask(0o022)
             _go_to(request["cwd"])
             terminal = os.ttyname(fds[0]) if request["tty"] else None
+            if request["confinement"] is not None:
+                if terminal is not None:
+                    os.fchown(fds[0], request["confinement"]["uid"], -1)
+                confine(request["confinement"])
             program = spawn(request["argv"], request["env"], fds, terminal)
             os.closerange(0, 1 << 16)
             stay(program)
@@ -125,13 +139,11 @@ def _be_init(program: int) -> NoReturn:
             os.kill(program, signal.SIGTERM)
 
     signal.signal(signal.SIGTERM, forward)
-    syscalls.name("lab-init")
     _wait_for(program)
 
 
 def _be_watcher(program: int) -> NoReturn:
     """Stay while the program runs, then end as it did; what it leaves behind goes to the container's init."""
-    syscalls.name("lab-exec")
     _wait_for(program)
 
 
@@ -147,47 +159,6 @@ def _plain_signals() -> None:
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
-
-
-def _mounts(request: Mapping[str, Any]) -> None:
-    """The container's view: the machine's files, but its own /proc, /tmp, /run and name files."""
-    syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
-    _forget_namespaces()
-    behind = os.open(_BEHIND, os.O_PATH | os.O_CLOEXEC) if os.access(_BEHIND, os.F_OK) else -1
-    syscalls.mount("tmpfs", "/run", "tmpfs", _QUIET, "size=4m,mode=755")
-    syscalls.mount("tmpfs", "/tmp", "tmpfs", _QUIET, "size=64m,mode=1777")  # noqa: S108
-    syscalls.mount("proc", "/proc", "proc", _QUIET | syscalls.MS_NOEXEC)
-    if behind >= 0:
-        os.makedirs(_BEHIND)  # noqa: PTH103
-        syscalls.mount(f"/proc/self/fd/{behind}", _BEHIND, None, syscalls.MS_BIND | syscalls.MS_REC)
-        os.close(behind)
-    if request["netns"]:
-        with suppress(PermissionError):  # where sysfs may not be mounted, /sys/class/net shows the node's interfaces
-            syscalls.mount("sysfs", "/sys", "sysfs", _QUIET | syscalls.MS_NOEXEC | syscalls.MS_RDONLY)
-    for name, text in request["files"].items():
-        source = f"/run/{name}"
-        _create(source, text)
-        target = os.path.realpath(f"/etc/{name}")  # resolv.conf is often a link into /run, which is new and empty
-        if target.startswith("/run/") and not os.access(target, os.F_OK):
-            os.makedirs(os.path.dirname(target), exist_ok=True)  # noqa: PTH103, PTH120
-            _create(target, "")
-        if os.access(target, os.F_OK):
-            syscalls.mount(source, target, None, syscalls.MS_BIND)
-
-
-def _create(path: str, text: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    os.write(fd, text.encode())
-    os.close(fd)
-
-
-def _forget_namespaces() -> None:
-    """Drop our copies of the node's named namespaces, or a deleted pod's would live as long as this one."""
-    with open("/proc/self/mountinfo", encoding="utf-8") as lines:  # noqa: PTH123
-        points = [line.split(" ", 5)[4] for line in lines if " /run/netns" in line]
-    for point in sorted((point for point in points if point.startswith("/run/netns")), reverse=True):
-        with suppress(OSError):
-            syscalls.detach(point)
 
 
 def _descendants(root: int) -> list[int]:

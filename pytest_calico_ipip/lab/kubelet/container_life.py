@@ -15,9 +15,11 @@ from pytest_calico_ipip.lab.kubelet.engine import NodeEngine, Refused
 from pytest_calico_ipip.lab.kubelet.logs import Log
 from pytest_calico_ipip.lab.kubelet.podspec import PATH
 from pytest_calico_ipip.lab.kubelet.process import ContainerProcess, Streams
+from pytest_calico_ipip.lab.kubelet.security import Confinement
 from pytest_calico_ipip.lab.kubelet.status import ContainerState
 
 _FIRST_BACKOFF, _LONGEST_BACKOFF = 1.0, 10.0
+_PULL_BACKOFF, _LONGEST_PULL_BACKOFF = 10.0, 300.0  # a kubelet's
 _KILL_SECONDS = 10.0  # a killed process is gone at once, unless the machine is very busy
 _CREATE = (
     "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: "
@@ -37,6 +39,11 @@ class Program:
     stdin: bool
     terminal: bool
     container_id: str
+    host_pid: bool
+    confinement: Confinement
+    volumes: list[dict[str, Any]]
+    image: dict[str, Any] | None  # None: the machine's own files
+    revealed: list[str]  # programs that the node hides and the image brings
 
 
 class Container:
@@ -56,6 +63,7 @@ class Container:
         self.process: ContainerProcess | None = None
         self.task: str | None = None  # the shim's name of the running process
         self.environment: dict[str, str] = {"PATH": PATH, "HOME": "/root"}
+        self.program: Program | None = None  # what it was started with; further processes are confined as it is
         self._policy = policy
         self._engine = engine
         self._changed = changed
@@ -67,6 +75,43 @@ class Container:
     def begin(self, program: Program) -> None:
         """Start its main process, and again as the policy says, until `stop`."""
         self._life = asyncio.create_task(self._live(program))
+
+    def begin_pulling(self, policy: str) -> None:
+        """Its image cannot be had: try for ever, or not at all, as `imagePullPolicy` says."""
+        if policy == "Never":
+            self.refuse(
+                "ErrImageNeverPull",
+                f'Container image "{self.state.image}" is not present with pull policy of Never',
+            )
+        else:
+            self._life = asyncio.create_task(self._pull())
+
+    async def _pull(self) -> None:
+        image = self.state.image
+        host = image.split("/", 1)[0]
+        failure = (
+            f'failed to pull image "{image}": failed to resolve reference "{image}": failed to do request: '
+            f'Head "https://{host}/v2/": dial tcp: lookup {host}: no such host'
+        )
+        backoff = _PULL_BACKOFF
+        while not self._stopping.is_set():
+            self._say("Pulling", f'Pulling image "{image}"', "Normal")
+            self._say("Failed", f'Failed to pull image "{image}": {failure}', "Warning")
+            self.refuse("ErrImagePull", failure, said="ErrImagePull")
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), 1.0)
+                return
+            self._say("BackOff", f'Back-off pulling image "{image}"', "Normal")
+            why = f'Back-off pulling image "{image}": ErrImagePull: {failure}'
+            self.refuse("ImagePullBackOff", why, said="ImagePullBackOff")
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), backoff)
+            backoff = min(2 * backoff, _LONGEST_PULL_BACKOFF)
+
+    async def ended(self) -> None:
+        """Until it has ended for good."""
+        if self._life is not None:
+            await asyncio.wait({self._life})
 
     async def stop(self, grace: float) -> None:
         """SIGTERM, and SIGKILL when it is not gone after `grace` seconds; nothing of it runs when this returns."""
@@ -96,7 +141,7 @@ class Container:
 
     async def _live(self, program: Program) -> None:
         """Until it has ended for good, or is stopped."""
-        self.environment = program.environment
+        self.environment, self.program = program.environment, program
         backoff = _FIRST_BACKOFF
         while not self._stopping.is_set():
             began = asyncio.get_running_loop().time()
@@ -131,6 +176,11 @@ class Container:
                 netns=program.netns,
                 hostname=program.hostname,
                 files=program.files,
+                host_pid=program.host_pid,
+                confinement=program.confinement.for_shim(),
+                volumes=program.volumes,
+                image=program.image,
+                revealed=program.revealed,
             )
         except Refused as refusal:
             streams.close_ours()
@@ -160,6 +210,12 @@ class Container:
         }
         self._changed()
         return code
+
+    def refuse(self, reason: str, message: str, said: str | None = None) -> None:
+        """It is not created at all: it waits, with the reason; the event says `said`, or the message."""
+        self.state.state = {"waiting": {"reason": reason, "message": message}}
+        self._say("Failed", f"Error: {said or message}", "Warning")
+        self._changed()
 
     def _did_not_start(self, message: str, started: str) -> int:
         self._say("Failed", f"Error: {message}", "Warning")

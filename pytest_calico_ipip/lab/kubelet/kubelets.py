@@ -9,11 +9,13 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Protocol
 
+from pytest_calico_ipip.lab import tools
 from pytest_calico_ipip.lab.api.runtime import Process, RuntimeRefusal
 from pytest_calico_ipip.lab.api.store import ApiError, Store
 from pytest_calico_ipip.lab.calico.ipam import Ipam
+from pytest_calico_ipip.lab.calico.policy import Isolation
 from pytest_calico_ipip.lab.errors import LabError
-from pytest_calico_ipip.lab.kubelet import podspec
+from pytest_calico_ipip.lab.kubelet import image, podspec
 from pytest_calico_ipip.lab.kubelet.container_life import Container
 from pytest_calico_ipip.lab.kubelet.engine import Engine, Refused
 from pytest_calico_ipip.lab.kubelet.pod import Ground, Object, Pod, Sandbox
@@ -66,6 +68,9 @@ class LabTopology(Protocol):
     async def firewall_remove_pod(self, node: str, workload_interface: str) -> None:
         """Remove them."""
 
+    async def firewall_isolate(self, node: str, isolations: Mapping[str, Isolation]) -> None:
+        """What NetworkPolicies let through, by workload interface."""
+
     async def announce(self, node: str, address: IPv4Address) -> None:
         """A pod of the node has this address."""
 
@@ -89,15 +94,21 @@ class Kubelets:
         self._ipam = ipam
         self._log = log
         self._engine: Engine | None = None
+        self._image: dict[str, Any] | None = None
+        self._hidden = tools.hidden(topology.spec.extra)
         self._watching: asyncio.Task[None] | None = None
+        self._watching_nodes: asyncio.Task[None] | None = None
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def start(self) -> None:
         """Enter the nodes and begin to watch."""
+        if tools.busybox(self._topology.spec.extra):
+            self._image = image.make(self._log.parent / "images" / "curl", tools.pod_programs())
         self._engine = Engine.start(self._log)
         for name, node in self._topology.nodes.items():
             self._engine.enter(name, node.pid)
         self._watching = asyncio.create_task(self._watch())
+        self._watching_nodes = asyncio.create_task(self._watch_nodes())
 
     async def ready(self) -> None:
         """Until every node's shim answers. Raises `LabError`."""
@@ -110,7 +121,7 @@ class Kubelets:
 
     async def stop(self) -> None:
         """End every pod's processes; the namespaces go with the nodes."""
-        tasks = [task for task in (self._watching, *self._lives.values()) if task is not None]
+        tasks = [task for task in (self._watching, self._watching_nodes, *self._lives.values()) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -132,6 +143,14 @@ class Kubelets:
                     self._changed(kind, pod)
                 except Exception as error:
                     self._fail(error)
+
+    async def _watch_nodes(self) -> None:
+        """Pods follow their node's conditions."""
+        with self._store.watch("nodes", resource_version=self._store.version) as changes:
+            async for _, node in changes:
+                for pod in list(self._pods.values()):
+                    if pod.node == node["metadata"]["name"]:
+                        pod.node_changed(node)
 
     def _changed(self, kind: str, pod: Object) -> None:
         uid: str = pod["metadata"]["uid"]
@@ -181,6 +200,8 @@ class Kubelets:
             withdraw=self._topology.withdraw,
             metric=self._topology.spec.generation.metric,
             hooks=self._run_hooks,
+            image=self._image,
+            hidden=self._hidden,
         )
 
     async def _run_hooks(self, pod: Object, sandbox: Sandbox) -> None:
@@ -221,8 +242,18 @@ class Kubelets:
         else:
             target = chosen.task
         environment = {**chosen.environment, **({"TERM": "xterm"} if tty else {})}
+        program = chosen.program
         try:
-            return await ContainerProcess.start(life.engine, target, argv, environment, terminal=tty, stdin=stdin)
+            return await ContainerProcess.start(
+                life.engine,
+                target,
+                argv,
+                environment,
+                terminal=tty,
+                stdin=stdin,
+                cwd=program.cwd if program else "/",
+                confinement=program.confinement if program else None,
+            )
         except Refused as refusal:
             raise RuntimeRefusal(f"{_EXEC_FAILED}{refusal}: unknown") from None
 
@@ -252,7 +283,7 @@ class Kubelets:
         life = lives[-1]  # a pod of the same name may just be ending
         annotations: Mapping[str, Any] = life.pod["metadata"].get("annotations") or {}
         wanted = container or annotations.get("kubectl.kubernetes.io/default-container") or life.containers[0].name
-        for one in life.containers:
+        for one in (*life.containers, *life.inits):
             if one.name == wanted:
                 return life, one
         raise RuntimeRefusal(f"container {wanted} is not valid for pod {name}")

@@ -11,6 +11,7 @@ from pytest_calico_ipip.lab.calico.objects import node_annotations
 from pytest_calico_ipip.lab.spec import NodeSpec
 
 KUBELET_VERSION = "v1.32.4"
+_SIZE = {"cpu": "4", "memory": "8Gi", "pods": "110", "ephemeral-storage": "20Gi"}  # nominal; nothing measures pods
 
 
 def _os_name() -> str:
@@ -35,6 +36,8 @@ def node(spec: NodeSpec) -> dict[str, Any]:
         },
         "spec": {},
         "status": {
+            "capacity": dict(_SIZE),
+            "allocatable": dict(_SIZE),
             "conditions": [
                 {
                     "type": "Ready",

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any
 from uuid import uuid4
 
+from pytest_calico_ipip.lab import tools
 from pytest_calico_ipip.lab.api.store import ApiError, Store, timestamp
 from pytest_calico_ipip.lab.calico.ipam import BlockFull, Ipam
-from pytest_calico_ipip.lab.kubelet import events, podspec
+from pytest_calico_ipip.lab.kubelet import admission, events, podspec, security, volumes
 from pytest_calico_ipip.lab.kubelet.container_life import Container, Program
 from pytest_calico_ipip.lab.kubelet.engine import NodeEngine, Refused
-from pytest_calico_ipip.lab.kubelet.status import ContainerState, pod_status
+from pytest_calico_ipip.lab.kubelet.status import ContainerState, phase, pod_status
 from pytest_calico_ipip.lab.spec import NodeSpec, workload_interface
 
 Object = dict[str, Any]
@@ -49,6 +50,24 @@ class Ground:
     withdraw: Tell
     metric: int  # of the route to a pod
     hooks: Callable[[Object, Sandbox], Awaitable[None]]  # raises when one fails
+    image: dict[str, Any] | None = None  # of pods that bring no tools; None: the machine's own files
+    hidden: Sequence[str] = ()  # programs that the node does not show
+
+    def node_object(self) -> Object | None:
+        """The node as the API has it."""
+        try:
+            return self.store.get("nodes", None, self.node.name)
+        except ApiError:
+            return None
+
+    def rejection(self, pod: Object) -> admission.Verdict | None:
+        """Why the node's kubelet does not take a pod."""
+        node = self.node_object()
+        if node is None:
+            return None
+        others = self.store.list("pods", field_selector=f"spec.nodeName={self.node.name}")[0]
+        mine = pod["metadata"]["uid"]
+        return admission.rejection(pod, node, [other for other in others if other["metadata"]["uid"] != mine])
 
 
 class Pod:
@@ -64,14 +83,19 @@ class Pod:
         self._ready = False
         self._sandbox: Sandbox | None = None
         self._deleted = asyncio.Event()
+        self._evicted = asyncio.Event()
+        self._failed: admission.Verdict | None = None
         self._grace: float = 0
         self.is_calico_node = podspec.is_calico_node(pod)
-        self.containers = [
-            Container(
-                spec, pod["spec"]["restartPolicy"], ground.engine, self._publish, self._container_says(spec["name"])
-            )
-            for spec in pod["spec"]["containers"]
-        ]
+        policy: str = pod["spec"]["restartPolicy"]
+        self.containers = [self._container(spec, policy) for spec in pod["spec"]["containers"]]
+        policy = "Never" if policy == "Never" else "OnFailure"
+        self.inits = [self._container(spec, policy) for spec in pod["spec"].get("initContainers") or ()]
+        for container in self.containers if self.inits else ():
+            container.state.state = {"waiting": {"reason": "PodInitializing"}}
+
+    def _container(self, spec: Object, policy: str) -> Container:
+        return Container(spec, policy, self._ground.engine, self._publish, self._container_says(spec["name"]))
 
     @property
     def node(self) -> str:
@@ -86,10 +110,16 @@ class Pod:
     def delete(self, grace: float) -> None:
         """It shall go, within `grace` seconds; said again with 0, at once."""
         if self._deleted.is_set() and grace <= 0:
-            for container in self.containers:
+            for container in (*self.inits, *self.containers):
                 container.kill()
         self._grace = min(grace, self._grace) if self._deleted.is_set() else grace
         self._deleted.set()
+
+    def evict(self, why: admission.Verdict) -> None:
+        """Its processes end and it is Failed; the object stays until somebody deletes it."""
+        if not self._failed and not self._deleted.is_set():
+            self._failed = why
+            self._evicted.set()
 
     async def run(self) -> None:
         """From the sandbox to the object's removal."""
@@ -99,16 +129,82 @@ class Pod:
             )
             if self.is_calico_node:
                 self._run_calico_node()
-            elif await self._set_up() and not self._deleted.is_set():
+            elif rejected := self._ground.rejection(self.pod):
+                self._fail(rejected)
+            elif await self._set_up() and await self._initialise():
                 for container, spec in zip(self.containers, self.pod["spec"]["containers"], strict=True):
-                    container.begin(self._program(spec))
-            await self._deleted.wait()
+                    self._begin(container, spec)
+            await self._until_deleted()
             for container in self.containers:
                 if container.task is not None:
                     self._say("Killing", f"Stopping container {container.name}", container=container.name)
         finally:
-            await asyncio.gather(*(container.stop(self._grace) for container in self.containers))
+            await asyncio.gather(*(container.stop(self._grace) for container in (*self.inits, *self.containers)))
         await self._tear_down()
+
+    async def _initialise(self) -> bool:
+        """Run the init containers, one after the other; whether the others may start."""
+        either = asyncio.ensure_future(self._deleted.wait()), asyncio.ensure_future(self._evicted.wait())
+        try:
+            for container, spec in zip(self.inits, self.pod["spec"].get("initContainers") or (), strict=True):
+                self._begin(container, spec)
+                ended = asyncio.ensure_future(container.ended())
+                await asyncio.wait({ended, *either}, return_when=asyncio.FIRST_COMPLETED)
+                ended.cancel()
+                if container.state.exit_code != 0:
+                    break
+            self._publish()
+            return not any(each.done() for each in either) and all(one.state.exit_code == 0 for one in self.inits)
+        finally:
+            for each in either:
+                each.cancel()
+
+    def _begin(self, container: Container, spec: Object) -> None:
+        if tools.cannot_be_pulled(spec["image"]):
+            container.begin_pulling(spec["imagePullPolicy"])
+            return
+        try:
+            container.begin(self._program(spec))
+        except (security.NotAllowed, volumes.NoVolume) as error:
+            container.refuse("CreateContainerConfigError", str(error))
+
+    async def _until_deleted(self) -> None:
+        """Wait; where the kubelet ends the pod before, its containers stop and it is Failed."""
+        deadline = self.pod["spec"].get("activeDeadlineSeconds")
+        either = {asyncio.ensure_future(event.wait()) for event in (self._deleted, self._evicted)}
+        try:
+            done, _ = await asyncio.wait(either, timeout=deadline, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in either:
+                each.cancel()
+        if self._deleted.is_set():
+            return
+        if not done and not self._over():
+            self._failed = (
+                "DeadlineExceeded",
+                "Pod was active on the node longer than the specified deadline",
+            )
+        if self._failed:
+            await asyncio.gather(*(container.stop(0) for container in (*self.inits, *self.containers)))
+            self._fail(self._failed)
+        await self._deleted.wait()
+
+    def _over(self) -> bool:
+        """Whether it has ended by itself."""
+        states = [container.state for container in self.containers]
+        return phase(self.pod["spec"]["restartPolicy"], states) in ("Succeeded", "Failed")
+
+    def _fail(self, why: admission.Verdict) -> None:
+        self._failed = why
+        self._say(why[0], why[1], kind="Warning")
+        self._publish()
+
+    def node_changed(self, node: Object) -> None:
+        """The node's object has: the pod may have to go, or be Ready again."""
+        if not self.is_calico_node and (why := admission.eviction(self.pod, node)):
+            self.evict(why)
+        elif self._sandbox is not None:
+            self._publish()
 
     def _run_calico_node(self) -> None:
         """Its programs are the node's: nothing to start."""
@@ -132,7 +228,9 @@ class Pod:
             return False
         await self._ground.hooks(self.pod, self._sandbox)
         self._ready = True
-        for spec in self.pod["spec"]["containers"]:
+        for spec in [*(self.pod["spec"].get("initContainers") or ()), *self.pod["spec"]["containers"]]:
+            if tools.cannot_be_pulled(spec["image"]):
+                continue
             self._say("Pulled", f'Container image "{spec["image"]}" already present on machine', container=spec["name"])
             self._say("Created", f"Created container: {spec['name']}", container=spec["name"])
         return True
@@ -159,9 +257,11 @@ class Pod:
     def _program(self, spec: Object) -> Program:
         assert self._sandbox is not None
         addresses = {"podIP": self._sandbox.address, "hostIP": str(self._ground.node.address.ip)}
+        helper = tools.is_helper(spec["image"])
+        image = None if helper else self._ground.image
         return Program(
             argv=podspec.command(spec),
-            environment=podspec.environment(self.pod, spec, addresses),
+            environment=podspec.environment(self.pod, spec, addresses, "/home/curl_user" if image else "/root"),
             cwd=spec.get("workingDir") or "/",
             netns=self._sandbox.netns,
             hostname=podspec.hostname(self.pod),
@@ -169,6 +269,11 @@ class Pod:
             stdin=bool(spec.get("stdin")),
             terminal=bool(spec.get("tty")),
             container_id=self._sandbox.container_id,
+            host_pid=bool(self.pod["spec"].get("hostPID")),
+            confinement=security.confinement(self.pod, spec, tools.CURL_USER if image else (0, 0)),
+            volumes=volumes.mounts(self.pod, spec),
+            image=image,
+            revealed=list(self._ground.hidden) if helper else [],
         )
 
     async def _tear_down(self) -> None:
@@ -179,6 +284,9 @@ class Pod:
             await ground.withdraw(self.node, IPv4Address(sandbox.address))
             await ground.firewall_remove(self.node, sandbox.interface)
             ground.ipam.release(sandbox.container_id)
+        if self.pod["spec"].get("volumes"):
+            with suppress(Refused):
+                await ground.engine.ask("forget", uid=self.uid)
         gone = dict.fromkeys(self._annotations(), "")
         with suppress(ApiError):  # removed already: a deletion without grace
             ground.store.patch(
@@ -214,8 +322,10 @@ class Pod:
                 address=self._sandbox.address if self._sandbox else None,
                 host=str(self._ground.node.address.ip),
                 started=self._started,
-                ready=self._ready and not self._deleted.is_set(),
+                ready=self._ready and not self._deleted.is_set() and admission.ready(self._ground.node_object()),
                 now=timestamp(),
+                failed=self._failed,
+                inits=[container.state for container in self.inits],
             )
             current["status"] = status
             if annotations := self._annotations():

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytest_calico_ipip.lab.calico.workload import IMAGE as CALICO_IMAGE
+from pytest_calico_ipip.lab.kubelet import volumes
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CALICO = CALICO_IMAGE.removeprefix("docker.io/")
@@ -34,7 +35,7 @@ def command(container: Object) -> list[str]:
     return ["curl", *arguments] if arguments[0].startswith("-") else arguments
 
 
-def environment(pod: Object, container: Object, addresses: Mapping[str, str]) -> dict[str, str]:
+def environment(pod: Object, container: Object, addresses: Mapping[str, str], home: str) -> dict[str, str]:
     """The environment, with the pod's own fields where the spec refers to them; `addresses` has podIP and hostIP."""
     fields = {
         "metadata.name": pod["metadata"]["name"],
@@ -44,7 +45,7 @@ def environment(pod: Object, container: Object, addresses: Mapping[str, str]) ->
         "spec.serviceAccountName": pod["spec"]["serviceAccountName"],
         **{f"status.{key}": value for key, value in addresses.items()},
     }
-    variables = {"PATH": PATH, "HOSTNAME": hostname(pod), "HOME": "/root"}
+    variables = {"PATH": PATH, "HOSTNAME": hostname(pod), "HOME": home}
     if container.get("tty"):
         variables["TERM"] = "xterm"
     for variable in container.get("env") or ():
@@ -81,9 +82,8 @@ def files(pod: Object, address: str) -> dict[str, str]:
 
 def refuse_what_is_missing(pod: Object) -> None:
     """What this kubelet cannot give a pod keeps it from starting, rather than be left out. Raises `BadSpec`."""
-    for field, what in (("initContainers", "init containers"), ("volumes", "volumes")):
-        if pod["spec"].get(field):
-            raise BadSpec(f"this lab's kubelet has no {what}")
+    if missing := volumes.unknown(pod):
+        raise BadSpec(f'this lab\'s kubelet has no volumes like "{missing}"')
 
 
 def sysctls(pod: Object) -> dict[str, str]:

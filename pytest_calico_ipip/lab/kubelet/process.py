@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_calico_ipip.lab.kubelet.engine import NodeEngine
+from pytest_calico_ipip.lab.kubelet.security import Confinement
 
 STDOUT, STDERR = 1, 2
 _CHUNK = 65536
@@ -76,6 +77,8 @@ class ContainerProcess:
         *,
         terminal: bool,
         stdin: bool,
+        cwd: str = "/",
+        confinement: Confinement | None = None,
     ) -> ContainerProcess:
         """A further process beside a container's first one (`target`), or in the node. Raises `Refused`."""
         streams = Streams.open(terminal=terminal, stdin=stdin)
@@ -88,8 +91,9 @@ class ContainerProcess:
                 target=target,
                 argv=list(argv),
                 env=dict(environment),
-                cwd="/",
+                cwd=cwd,
                 tty=terminal,
+                confinement=None if confinement is None else confinement.for_shim(),
             )
         except BaseException:
             streams.close_ours()

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from pytest_calico_ipip.lab.kubelet import container, sandbox, syscalls
+from pytest_calico_ipip.lab.kubelet import container, sandbox, syscalls, volumes
 
 _LARGEST = 1 << 18
 _NODE_NAMESPACES = ("net", "uts", "pid", "mnt")
@@ -76,11 +76,13 @@ class _Node:
         self._link = link
         self._tasks: dict[str, int] = {}  # task → pid of its init or watcher
         self._names: dict[int, str] = {}
-        self._inits: set[str] = set()
+        self._inits: set[str] = set()  # those that are the first of a PID namespace
+        self._beside: dict[str, str] = {}  # an exec's task → its container's
         self._operations: dict[str, Callable[[dict[str, Any], list[int]], dict[str, Any]]] = {
             "hello": lambda _request, _fds: {},
             "sandbox": lambda request, _fds: sandbox.create(request),
             "remove": lambda request, _fds: sandbox.remove(request),
+            "forget": lambda request, _fds: volumes.forget(request["uid"]),
             "start": self._start,
             "exec": self._exec,
             "signal": self._signal,
@@ -122,7 +124,8 @@ class _Node:
 
     def _start(self, request: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         pid = container.start(request, fds)
-        self._inits.add(request["task"])
+        if not request["host_pid"]:
+            self._inits.add(request["task"])
         return self._remember(request["task"], pid)
 
     def _exec(self, request: dict[str, Any], fds: list[int]) -> dict[str, Any]:
@@ -130,6 +133,8 @@ class _Node:
         if target is not None and target not in self._tasks:
             raise container.StartFailed("container not running")
         pid = container.execute(request, fds, None if target is None else self._tasks[target])
+        if target is not None:
+            self._beside[request["task"]] = target
         return self._remember(request["task"], pid)
 
     def _remember(self, task: str, pid: int) -> dict[str, Any]:
@@ -165,6 +170,10 @@ class _Node:
             if task is None:
                 continue  # left behind by a finished exec
             del self._tasks[task]
+            self._beside.pop(task, None)
+            if task not in self._inits:
+                for other in [other for other, its in self._beside.items() if its == task]:
+                    container.kill_tree(self._tasks[other])  # no PID namespace has done it
             self._inits.discard(task)
             code = os.waitstatus_to_exitcode(status)
             self._send({"exited": task, "status": code if code >= 0 else 128 - code})

@@ -24,6 +24,12 @@ class ContainerState:
         """Whether its main process runs."""
         return "running" in self.state
 
+    @property
+    def exit_code(self) -> int | None:
+        """How its main process ended; None while it has not."""
+        code: int | None = self.state.get("terminated", {}).get("exitCode")
+        return code
+
     def status(self, ready: bool) -> Object:
         """Its entry in containerStatuses."""
         up = self.running and ready
@@ -53,11 +59,13 @@ def phase(policy: str, containers: Iterable[ContainerState]) -> str:
     return "Running" if begun else "Pending"
 
 
-def conditions(old: Iterable[Mapping[str, Any]], ready: bool, now: str, *, over: bool) -> list[Object]:
+def conditions(
+    old: Iterable[Mapping[str, Any]], ready: bool, now: str, *, over: bool, initialised: bool = True
+) -> list[Object]:
     """The pod's four conditions; a condition that has not changed keeps its time."""
     wanted: dict[str, tuple[str, str | None]] = {
         "PodScheduled": ("True", None),
-        "Initialized": ("True", None),
+        "Initialized": ("True", None) if initialised else ("False", "ContainersNotInitialized"),
     }
     reason = None if ready else "PodCompleted" if over else "ContainersNotReady"
     wanted["ContainersReady"] = wanted["Ready"] = ("True" if ready else "False", reason)
@@ -80,10 +88,18 @@ def pod_status(
     started: str,
     ready: bool,
     now: str,
+    failed: tuple[str, str] | None = None,
+    inits: Iterable[ContainerState] = (),
 ) -> Object:
-    """The whole status; `address` is None until the sandbox is up, `ready` says that hooks and sandbox are done."""
-    states = list(containers)
-    current = phase(pod["spec"]["restartPolicy"], states)
+    """The whole status; `address` is None until the sandbox is up, `ready` says that hooks and sandbox are done.
+
+    `failed` is why the kubelet rejected or ended the pod (reason, message); `inits` are its init containers.
+    """
+    states, first = list(containers), list(inits)
+    policy = pod["spec"]["restartPolicy"]
+    hopeless = policy == "Never" and any(one.exit_code not in (None, 0) for one in first)
+    current = "Failed" if failed or hopeless else phase(policy, states)
+    initialised = all(one.exit_code == 0 for one in first)
     all_up = ready and all(one.running for one in states)
     old = pod.get("status") or {}
     over = current in ("Succeeded", "Failed")
@@ -93,9 +109,14 @@ def pod_status(
         "hostIP": host,
         "hostIPs": [{"ip": host}],
         "startTime": started,
-        "conditions": conditions(old.get("conditions") or (), all_up, now, over=over),
-        "containerStatuses": [one.status(ready) for one in states],
+        "conditions": conditions(old.get("conditions") or (), all_up, now, over=over, initialised=initialised),
+        # of a pod that was rejected, nothing was ever created
+        "containerStatuses": [] if failed and address is None else [one.status(ready) for one in states],
     }
+    if first:
+        status["initContainerStatuses"] = [one.status(ready) | {"ready": one.exit_code == 0} for one in first]
+    if failed:
+        status |= {"reason": failed[0], "message": failed[1]}
     if address is not None:
         status |= {"podIP": address, "podIPs": [{"ip": address}]}
     return status

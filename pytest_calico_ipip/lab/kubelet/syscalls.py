@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
@@ -18,6 +19,12 @@ MS_BIND = 4096
 MS_REC = 16384
 MS_PRIVATE = 1 << 18
 _MNT_DETACH = 2
+
+# numbers that all architectures share, as the system calls of the last years have
+_OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442
+_AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE = -100, 0x1000, 0x8000
+_OPEN_TREE_CLONE, _OPEN_TREE_CLOEXEC, _MOVE_MOUNT_F_EMPTY_PATH = 1, os.O_CLOEXEC, 4
+_MOUNT_ATTR_RDONLY = 1
 
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
@@ -68,6 +75,38 @@ def mount(source: str | None, target: str, kind: str | None, flags: int = 0, opt
 def detach(target: str) -> None:
     """Unmount what is at `target` and below, at once, even when it is in use."""
     _check(_libc.umount2(target.encode(), _MNT_DETACH), f"umount {target}")
+
+
+def clone_tree(path: str) -> int:
+    """A descriptor of a copy of the mounts at `path` and below, attached nowhere yet."""
+    flags = ctypes.c_uint(_OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | _AT_RECURSIVE)
+    fd: int = _libc.syscall(_OPEN_TREE, _AT_FDCWD, path.encode(), flags)
+    _check(min(fd, 0), f"open_tree {path}")
+    return fd
+
+
+def attach_tree(fd: int, target: str) -> None:
+    """Mount what `clone_tree` gave."""
+    result = _libc.syscall(_MOVE_MOUNT, fd, b"", _AT_FDCWD, target.encode(), _MOVE_MOUNT_F_EMPTY_PATH)
+    _check(result, f"mount {target}")
+
+
+def set_read_only(where: str | int, *, read_only: bool = True) -> None:
+    """Every mount at a path and below it, or of a tree that is attached nowhere yet."""
+    flag = _MOUNT_ATTR_RDONLY
+    wanted = struct.pack("=4Q", flag if read_only else 0, 0 if read_only else flag, 0, 0)
+    place, path = (where, b"") if isinstance(where, int) else (_AT_FDCWD, where.encode())
+    flags = _AT_RECURSIVE | (_AT_EMPTY_PATH if isinstance(where, int) else 0)
+    size = ctypes.c_size_t(len(wanted))
+    _check(_libc.syscall(_MOUNT_SETATTR, place, path, ctypes.c_uint(flags), wanted, size), f"mount_setattr {where}")
+
+
+def pivot_root(directory: str) -> None:
+    """Make a mount the root, and let go of the old root and all that was mounted below it."""
+    os.chdir(directory)
+    _check(_libc.pivot_root(b".", b"."), f"pivot_root {directory}")
+    detach(".")
+    os.chdir("/")
 
 
 def name(text: str) -> None:

@@ -8,12 +8,13 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
+from ..calico.policy import OPEN, Isolation
 from ..errors import LabError
 from ..faults import BirdEdit, chosen
 from ..spec import LabSpec
@@ -42,6 +43,7 @@ class Topology:
     _wanted: dict[str, set[firewall.PodRules]] = field(default_factory=dict)
     _programmed: dict[str, frozenset[firewall.PodRules]] = field(default_factory=dict)
     _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
+    _isolations: dict[str, dict[str, Isolation]] = field(default_factory=dict)
 
     @classmethod
     async def build(cls, spec: LabSpec, state: Path) -> Topology:
@@ -141,6 +143,11 @@ class Topology:
         self._wanted[node] = {pod for pod in self._wanted[node] if pod.interface != workload_interface}
         await self._program(node)
 
+    async def firewall_isolate(self, node: str, isolations: Mapping[str, Isolation]) -> None:
+        """What NetworkPolicies let through, by workload interface; an interface that is not named is open."""
+        self._isolations[node] = dict(isolations)
+        await self._program(node)
+
     async def announce(self, node: str, address: IPv4Address) -> None:
         """A pod of a node has this address: the others get a route to it where it is in none of the node's blocks.
 
@@ -164,7 +171,9 @@ class Topology:
 
     async def _program(self, node: str) -> None:
         async with self._locks[node]:
-            before, after = self._programmed[node], frozenset(self._wanted[node])
+            isolations = self._isolations.get(node, {})
+            wanted = [replace(pod, isolation=isolations.get(pod.interface, OPEN)) for pod in self._wanted[node]]
+            before, after = self._programmed[node], frozenset(wanted)
             if after != before:
                 text = firewall.pods_text(before, after)
                 await self.nodes[node].run(["iptables-legacy-restore", "--noflush", "-w"], input=text.encode())

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
+from ..calico.policy import OPEN, Isolation
 from ..spec import POOL, NodeSpec
 
 _MAX_CHAIN_NAME = 28  # iptables' own limit
@@ -27,6 +28,7 @@ class PodRules:
     interface: str
     namespace: str
     service_account: str = "default"
+    isolation: Isolation = OPEN
 
 
 def _said(comment: str) -> str:
@@ -177,6 +179,13 @@ def _endpoint_chain(prefix: str, pod: PodRules, profile_prefix: str, leaving: bo
             "--destination-ports 4789 --jump DROP",
             f"{_said('Drop IPinIP encapped packets originating in workloads')} -p 4 --jump DROP",
         ]
+    if (allowed := pod.isolation.egress if leaving else pod.isolation.ingress) is not None:
+        # a policy that selects the pod decides: what it does not let through never comes to the profiles. Felix has a
+        # chain for each policy; here all of them are one list
+        rules += [f"{match} --jump MARK --set-mark {_ACCEPTED}".lstrip() for match in allowed]
+        rules.append(f"{_said('Return if policy accepted')} -m mark --mark {_ACCEPTED} --jump RETURN")
+        rules.append(f"{_said('Drop if no policies passed packet')} --jump DROP")
+        return prefix + pod.interface, tuple(rules)
     for profile in _profiles(pod):
         rules += [
             f"--jump {profile_chain(profile_prefix, profile)}",

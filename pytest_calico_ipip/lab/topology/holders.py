@@ -27,6 +27,7 @@ CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWPID, CLONE_NEWNET = 0x00020000, 0x04000000, 
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 8, 4096, 16384, 1 << 18
 PR_SET_PDEATHSIG = 1
 TUNNEL = "/proc/sys/net/ipv4/conf/tunl0"
+TEMPORARY = "/tmp"  # noqa: S108
 TYPE_CHECKING = False  # not from typing, whose import costs more than the rest of this file
 if TYPE_CHECKING:
     from typing import Any
@@ -99,7 +100,7 @@ def cover(directory: str, keep: list[str]) -> None:
     kept = [
         (path, os.open(path, os.O_PATH | os.O_DIRECTORY)) for path in keep if (path + "/").startswith(directory + "/")
     ]
-    mount("tmpfs", directory, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755")
+    mount("tmpfs", directory, "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777" if directory == TEMPORARY else "mode=755")
     for path, handle in kept:
         os.makedirs(path, exist_ok=True)
         mount(f"/proc/self/fd/{handle}", path, None, MS_BIND | MS_REC)
@@ -136,10 +137,14 @@ def be_node(node: dict[str, Any], keep: list[str], ready: int, go: int) -> None:
     mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     cover("/run", keep)
     cover("/var/lib/calico", keep)
+    if node["own_temporary"]:
+        cover(TEMPORARY, keep)
     for directory in node["directories"]:
         os.makedirs(directory, exist_ok=True)
     for path, text in node["files"].items():
         write(path, text)
+    for path in node["hidden"]:
+        mount("/dev/null", path, None, MS_BIND)  # no regular file: a shell does not find it
     socket.sethostname(node["name"])
     if not os.path.exists(TUNNEL):
         make_tunnel(node)
@@ -193,6 +198,20 @@ def prepare_base(base: dict[str, Any], keep: list[str]) -> None:
         extend(each["directory"], each["behind"], each["links"], each["directories"], keep)
 
 
+def windows_in(directory: str) -> list[str] | None:
+    """The mount points below a directory, without those in another of them; None where it is no tmpfs of the lab's."""
+    found: list[str] | None = None
+    with open("/proc/self/mountinfo", encoding="utf-8") as lines:  # noqa: PTH123
+        for line in lines:
+            point = line.split(" ", 5)[4].replace("\\040", " ")
+            if point == directory:  # hides what was mounted there before
+                found = [] if line.partition(" - ")[2].startswith("tmpfs ") else None
+            elif found is not None and point.startswith(directory + "/"):
+                inside = any((point + "/").startswith(other + "/") for other in found)
+                found += [] if inside else [point]
+    return found
+
+
 def await_all(ready: int, count: int, reports: dict[str, int]) -> None:
     """Until `count` children have their namespaces, or one has failed."""
     seen = b""
@@ -216,7 +235,11 @@ def early_report(reports: dict[str, int]) -> str:
 
 def build(plan: dict[str, Any]) -> dict[str, Any]:
     """Make everything; returns what the first line of output says."""
-    keep = plan["keep"]
+    # a node has a /tmp of its own, but for the user's directories that the lab shows there, and unless /tmp is one
+    windows = windows_in(TEMPORARY)
+    for node in plan["nodes"]:
+        node["own_temporary"] = windows is not None
+    keep = [*plan["keep"], *(windows or ())]
     prepare_base(plan["base"], keep)
     own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY)
     ready_out, ready_in = os.pipe()

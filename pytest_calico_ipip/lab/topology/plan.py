@@ -8,6 +8,7 @@ from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Any
 
+from .. import tools
 from ..spec import MANAGEMENT, UNDERLAY_MTU, UNDERLAY_NIC, LabSpec, NodeSpec
 from . import bird, felix, firewall
 
@@ -176,8 +177,9 @@ def _node(node: NodeSpec, nodes: Sequence[NodeSpec], spec: LabSpec, paths: Paths
             {"argv": [programs.ipset, "restore"], "input": sets},
             {"argv": [programs.iptables_restore], "input": tables},
             # -r: one process start less for each connection
-            {"argv": [programs.sshd, "-r", "-f", str(paths.sshd_config)], "input": ""},
+            *([{"argv": [programs.sshd, "-r", "-f", str(paths.sshd_config)], "input": ""}] if spec.sshd else []),
         ],
+        "hidden": tools.hidden(spec.extra),
     }
 
 

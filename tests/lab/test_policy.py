@@ -1,0 +1,67 @@
+"""NetworkPolicies as iptables matches. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_calico_ipip.lab.calico.policy import OPEN, Isolation, isolation
+from pytest_calico_ipip.lab.topology import firewall
+
+
+def pod(name: str, address: str, namespace: str = "a", **labels: str) -> dict[str, Any]:
+    meta = {"name": name, "namespace": namespace, "labels": labels}
+    return {"metadata": meta, "spec": {}, "status": {"phase": "Running", "podIP": address}}
+
+
+def policy(spec: dict[str, Any], namespace: str = "a") -> dict[str, Any]:
+    return {"metadata": {"name": "p", "namespace": namespace}, "spec": {"podSelector": {}, **spec}}
+
+
+ONE, TWO = pod("one", "10.0.0.1", app="curl"), pod("two", "10.0.0.2", app="other")
+FAR = pod("far", "10.0.0.3", "b", app="curl")
+PODS = [ONE, TWO, FAR]
+NAMESPACES = {name: {"metadata": {"name": name, "labels": {"name": name}}} for name in "ab"}
+
+
+def of(one: dict[str, Any], *policies: dict[str, Any]) -> Isolation:
+    return isolation(one, policies, PODS, NAMESPACES)
+
+
+def test_without_a_policy_a_pod_is_open() -> None:
+    """No policy, one of another namespace, or one that selects other pods: nothing changes."""
+    elsewhere = policy({"policyTypes": ["Ingress"]}, "b")
+    others = policy({"policyTypes": ["Ingress"], "podSelector": {"matchLabels": {"app": "other"}}})
+    assert of(ONE) == of(ONE, elsewhere) == of(ONE, others) == OPEN
+
+
+def test_default_deny() -> None:
+    """A policy without rules lets nothing in; egress only where its types say so."""
+    assert of(ONE, policy({"policyTypes": ["Ingress"]})) == Isolation(ingress=())
+    assert of(ONE, policy({"policyTypes": ["Ingress", "Egress"]})) == Isolation((), ())
+
+
+def test_an_allow_policy_adds_to_it() -> None:
+    """Policies add up: peers by pod and namespace labels become addresses, ports become matches."""
+    deny = policy({"policyTypes": ["Ingress"]})
+    curl = {"podSelector": {"matchLabels": {"app": "curl"}}}
+    assert of(TWO, deny, policy({"ingress": [{"from": [curl]}]})).ingress == ("--source 10.0.0.1/32",)
+    both = {**curl, "namespaceSelector": {"matchExpressions": [{"key": "name", "operator": "In", "values": ["b"]}]}}
+    ports = [{"port": 80}, {"protocol": "UDP"}]
+    assert of(TWO, deny, policy({"ingress": [{"from": [both], "ports": ports}]})).ingress == (
+        "--source 10.0.0.3/32 -p 6 -m multiport --destination-ports 80",
+        "--source 10.0.0.3/32 -p 17",
+    )
+    assert of(TWO, deny, policy({"ingress": [{}]})).ingress == ("",)
+    block = policy({"policyTypes": ["Egress"], "egress": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]})
+    assert of(ONE, block) == Isolation(egress=("--destination 10.0.0.0/8",))
+
+
+def test_what_the_firewall_makes_of_it() -> None:
+    """A denied pod's chain ends in a drop instead of its profiles; an allowed peer is marked first; open is as ever."""
+    plain = firewall.PodRules("cali1", "a")
+    denied = firewall.PodRules("cali1", "a", isolation=Isolation(ingress=("--source 10.0.0.1/32",)))
+    before, after = firewall.pod_chains([plain]), firewall.pod_chains([denied])
+    assert after["cali-fw-cali1"] == before["cali-fw-cali1"]
+    assert "--source 10.0.0.1/32 --jump MARK --set-mark 0x10000/0x10000" in after["cali-tw-cali1"]
+    assert after["cali-tw-cali1"][-1].endswith("--jump DROP")
+    assert not any("kns.a" in rule or "cali-pri" in rule for rule in after["cali-tw-cali1"])
