@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 IN_LAB = "CALICO_IPIP_LAB"  # set by the embedded lab for the command that runs inside
 LAB_SETTLE = 5.0  # seconds: a lab on one machine has nothing slower to wait for
+ACCESS = ("auto", "ssh", "pod")
+PULL = ("IfNotPresent", "Always", "Never")
 YES = ("1", "true", "yes", "on")
 NO = ("", "0", "false", "no", "off")
 
@@ -56,6 +58,16 @@ OPTIONS = (
     Option("--ipip-node-selector", "judge only nodes with these labels", metavar="SELECTOR"),
     Option("--ipip-tolerate", "let pods under test tolerate this taint", "names", "KEY[=VALUE][:EFFECT]"),
     Option("--ipip-pod-image", "image of the pods under test (default: curlimages/curl)", metavar="IMAGE"),
+    Option(
+        "--ipip-node-access",
+        f"how the nodes are reached: {', '.join(ACCESS)} (auto: ssh if any --ipip-ssh-… is given, else by pod)",
+        metavar="WAY",
+    ),
+    Option("--ipip-helper-image", f"image of the helper pods (default: {Settings.helper_image})", metavar="IMAGE"),
+    Option("--ipip-helper-privileged", "run the helper pods privileged, where capabilities do not do", "flag"),
+    Option("--ipip-image-pull-secret", "Secrets for both images, in the namespace of the pods", "names", "A,B"),
+    Option("--ipip-image-pull-policy", f"for both images: {', '.join(PULL)}", metavar="POLICY"),
+    Option("--ipip-print-images", "print the images that a run would use, one a line, and end", "flag"),
     Option("--ipip-namespace", "use this existing namespace (default: a new one, deleted at the end)", metavar="NAME"),
     Option("--ipip-ssh-user", "user on the nodes", metavar="USER"),
     Option("--ipip-ssh-port", "port of the nodes' ssh", "whole", "PORT"),
@@ -242,7 +254,12 @@ def settings(given: Given) -> Settings:
         nodes=given.names("--ipip-nodes"),
         node_selector=given.text("--ipip-node-selector") or "",
         tolerations=given.names("--ipip-tolerate"),
-        pod_image=given.text("--ipip-pod-image") or Settings.pod_image,
+        pod_image=_pod_image(given),
+        node_access=_access(given),
+        helper_image=_helper_image(given),
+        helper_privileged=given.flag("--ipip-helper-privileged"),
+        image_pull_secrets=given.names("--ipip-image-pull-secret"),
+        image_pull_policy=given.one_of("--ipip-image-pull-policy", PULL),
         namespace=given.text("--ipip-namespace"),
         ssh_user=given.text("--ipip-ssh-user"),
         ssh_port=given.whole("--ipip-ssh-port", 1, 65535),
@@ -262,6 +279,28 @@ def settings(given: Given) -> Settings:
         language=given.one_of("--ipip-lang", LANGUAGES),
         server=server,
     )
+
+
+def images(given: Given) -> tuple[str, ...]:
+    """What a run would pull: the image of the pods under test, and that of the helper pods where they are used."""
+    helper = (_helper_image(given),) if _access(given) == "pod" else ()
+    return (_pod_image(given), *helper)
+
+
+def _pod_image(given: Given) -> str:
+    return given.text("--ipip-pod-image") or Settings.pod_image
+
+
+def _helper_image(given: Given) -> str:
+    return given.text("--ipip-helper-image") or Settings.helper_image
+
+
+def _access(given: Given) -> str:
+    way = given.one_of("--ipip-node-access", ACCESS)
+    if way == "auto":
+        ssh = [option.flag for option in OPTIONS if option.flag.startswith("--ipip-ssh-")]
+        return "ssh" if any((given.text(flag) or "").lower() not in NO for flag in ssh) else "pod"
+    return way
 
 
 def _file(given: Given, flag: str) -> Path | None:

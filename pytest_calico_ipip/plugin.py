@@ -30,6 +30,10 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         return None
     given = options.Given.read(config)
     try:
+        if given.flag("--ipip-print-images"):
+            for image in options.images(given):
+                print(image)
+            return int(pytest.ExitCode.OK)
         if given.flag("--ipip-cleanup"):
             return _clean_up(config)
         if given.source() is options.LAB:

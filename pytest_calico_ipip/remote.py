@@ -55,11 +55,25 @@ class Answer:
 
 
 class Remote(Protocol):
-    """A way to run commands on one node, as root."""
+    """A way to run commands on one node, as root.
+
+    In its scripts `$root` is where the node's own files are: empty, or a path that leads there.
+    """
 
     @property
     def node(self) -> str:
         """The node's name."""
+
+    @property
+    def way(self) -> str:
+        """How commands get there, as words for a sentence: "ssh"."""
+
+    @property
+    def missing_tcpdump(self) -> str:
+        """What to do where there is no tcpdump, as a sentence that names the place."""
+
+    def close(self) -> None:
+        """End the connection and every command on it. Safe to call twice and from any thread."""
 
     def run(self, command: str, timeout: float) -> Answer:
         """Run a command line to its end; after `timeout` seconds the connection is cut and the answer is a 255."""

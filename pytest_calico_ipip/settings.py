@@ -19,6 +19,11 @@ class Settings:
     node_selector: str = ""  # a label selector
     tolerations: tuple[str, ...] = ()  # KEY[=VALUE][:EFFECT]
     pod_image: str = "curlimages/curl"
+    node_access: str = "ssh"  # or "pod": by a helper pod on each node
+    helper_image: str = "nicolaka/netshoot:v0.14"
+    helper_privileged: bool = False
+    image_pull_secrets: tuple[str, ...] = ()  # names of Secrets in the pods' namespace
+    image_pull_policy: str = "IfNotPresent"
     namespace: str | None = None  # an existing one; None: sleep-curl-<id> of the run's own
     ssh_user: str | None = None
     ssh_port: int | None = None
@@ -37,3 +42,8 @@ class Settings:
     explain: bool = False  # tell the walk of one packet
     language: str = "en"  # of the lesson and of the verdict
     server: str = ""  # the API server's address as the kubeconfig has it, for messages; never a credential
+
+    @property
+    def longest(self) -> float:
+        """Seconds after which a run is over, whatever happened; what it made may be removed then."""
+        return self.pod_timeout + self.settle + self.node_timeout + self.capture_timeout + 15 * 60

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -13,7 +15,12 @@ from pytest_calico_ipip.cluster.connection import CONNECT_SECONDS, Api
 from pytest_calico_ipip.remote import one_line
 
 LIMIT = 16 * 1024 * 1024  # bytes of output
-STDOUT, STDERR, ERROR = 1, 2, 3  # channels of the protocol
+STDIN, STDOUT, STDERR, ERROR, CLOSE = 0, 1, 2, 3, 255  # channels of the protocol
+END_OF_INPUT = "v5.channel.k8s.io"  # since Kubernetes 1.30: standard input can be ended
+
+
+class ExecProblem(OSError):
+    """The command was not run, or its connection broke off; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -25,60 +32,138 @@ class Executed:
     stderr: bytes = b""
 
 
+class Execution:
+    """A command that runs in a container, with its standard input where that is asked for. One thread reads."""
+
+    def __init__(
+        self,
+        api: Api,
+        namespace: str,
+        pod: str,
+        container: str | None,
+        command: Sequence[str],
+        timeout: float,
+        *,
+        stdin: bool = False,
+    ) -> None:
+        """Start it. Raises `ExecProblem` where the API refuses."""
+        import websocket
+
+        query = [("command", word) for word in command] + [("stdout", "true"), ("stderr", "true")]
+        if stdin:
+            query.append(("stdin", "true"))
+        if container:
+            query.append(("container", container))
+        path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/exec?{urlencode(query)}"
+        scheme, _, rest = api.server.partition("://")
+        url = ("wss" if scheme == "https" else "ws") + "://" + rest + path
+        # the last are what a connection that another thread has cut may end with
+        self._errors = (websocket.WebSocketException, OSError, ValueError, AttributeError)
+        self.ended: Executed | None = None  # once it has come to its end; its stdout was handed out by `read`
+        self.stderr = bytearray()
+        try:
+            self._socket = websocket.create_connection(
+                url, timeout=min(timeout, CONNECT_SECONDS * 2), enable_multithread=True, **_options(api)
+            )
+        except (websocket.WebSocketException, OSError, ValueError) as error:
+            raise ExecProblem(f"exec in {namespace}/{pod} was refused: {_reason(error)}") from error
+
+    @property
+    def status(self) -> int | None:
+        """Its exit status, once `read` has come to the end; None where it was never run to one: `stderr` says why."""
+        return self.ended.status if self.ended else None
+
+    def read(self, seconds: float) -> bytes:
+        """The next piece of its stdout; nothing at its end. Raises `TimeoutError`, or `ExecProblem` if it broke off."""
+        import websocket
+
+        deadline = time.monotonic() + seconds
+        while self.ended is None:
+            try:
+                self._socket.settimeout(max(0.1, deadline - time.monotonic()))
+                opcode, data = self._socket.recv_data()
+            except websocket.WebSocketTimeoutException:
+                raise TimeoutError from None
+            except self._errors as error:
+                raise ExecProblem(f"exec broke off: {_reason(error)}") from error
+            data = data.encode() if isinstance(data, str) else data
+            if opcode == websocket.ABNF.OPCODE_CLOSE or (data and data[0] == ERROR):
+                self.ended = _ended(data[1:] if opcode != websocket.ABNF.OPCODE_CLOSE else b"", bytes(self.stderr))
+                self.stderr = bytearray(self.ended.stderr)
+            elif data and data[0] == STDERR:
+                self.stderr += data[1 : 1 + LIMIT - len(self.stderr)]
+            elif len(data) > 1 and data[0] == STDOUT:
+                return bytes(data[1:])
+            if time.monotonic() > deadline:
+                raise TimeoutError
+        return b""
+
+    def write(self, data: bytes) -> None:
+        """Send to its standard input. Raises `ExecProblem`."""
+        self._send(bytes([STDIN]) + data)
+
+    def end_input(self) -> None:
+        """Nothing more comes; servers before Kubernetes 1.30 have no way to be told."""
+        if self._socket.subprotocol == END_OF_INPUT:
+            self._send(bytes([CLOSE, STDIN]))
+
+    def close(self) -> None:
+        """Leave it; its standard input ends by that. For the thread that reads."""
+        self.cut()
+        with contextlib.suppress(*self._errors):
+            self._socket.shutdown()  # type: ignore[no-untyped-call,unused-ignore]
+
+    def cut(self) -> None:
+        """Make whoever reads come to an end, from whatever thread."""
+        if (tcp := self._socket.sock) is not None:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(tcp, socket.SHUT_RDWR)  # not TLS's own, which may wait for the other side
+
+    def _send(self, message: bytes) -> None:
+        try:
+            self._socket.send_binary(message)
+        except self._errors as error:
+            raise ExecProblem(f"exec broke off: {_reason(error)}") from error
+
+
 def execute(
     api: Api, namespace: str, pod: str, container: str | None, command: Sequence[str], timeout: float
 ) -> Executed:
     """Run a command to its end. Never raises for what the cluster does: a refusal is an `Executed` without a status."""
-    import websocket
-
-    query = [("command", word) for word in command] + [("stdout", "true"), ("stderr", "true")]
-    if container:
-        query.append(("container", container))
-    path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/exec?{urlencode(query)}"
-    scheme, _, rest = api.server.partition("://")
-    url = ("wss" if scheme == "https" else "ws") + "://" + rest + path
     deadline = time.monotonic() + timeout
-    output: dict[int, bytearray] = {STDOUT: bytearray(), STDERR: bytearray(), ERROR: bytearray()}
+    stdout = bytearray()
     try:
-        socket = websocket.create_connection(url, timeout=min(timeout, CONNECT_SECONDS * 2), **_options(api))
-    except (websocket.WebSocketException, OSError, ValueError) as error:
-        return Executed(None, b"", f"exec in {namespace}/{pod} was refused: {_reason(error)}".encode())
+        running = Execution(api, namespace, pod, container, command, timeout)
+    except ExecProblem as problem:
+        return Executed(None, b"", str(problem).encode())
     try:
-        while not output[ERROR]:
-            socket.settimeout(max(0.1, deadline - time.monotonic()))
-            opcode, data = socket.recv_data()
-            if opcode == websocket.ABNF.OPCODE_CLOSE:
-                break
-            data = data.encode() if isinstance(data, str) else data
-            if data and data[0] in output:
-                output[data[0]] += data[1:]
-            if sum(map(len, output.values())) > LIMIT:
-                return Executed(None, bytes(output[STDOUT]), b"more output than one command may print")
-            if time.monotonic() > deadline:
-                raise websocket.WebSocketTimeoutException
-    except websocket.WebSocketTimeoutException:
-        return Executed(None, bytes(output[STDOUT]), f"no end after {timeout:.0f} s: {' '.join(command)}".encode())
-    except (websocket.WebSocketException, OSError) as error:
-        return Executed(None, bytes(output[STDOUT]), f"exec broke off: {_reason(error)}".encode())
+        while piece := running.read(deadline - time.monotonic()):
+            stdout += piece
+            if len(stdout) + len(running.stderr) > LIMIT:
+                return Executed(None, bytes(stdout), b"more output than one command may print")
+    except TimeoutError:
+        return Executed(None, bytes(stdout), f"no end after {timeout:.0f} s: {' '.join(command)}".encode())
+    except ExecProblem as problem:
+        return Executed(None, bytes(stdout), str(problem).encode())
     finally:
-        socket.close(timeout=1)
-    return _ended(output)
+        running.close()
+    assert running.ended is not None
+    return replace(running.ended, stdout=bytes(stdout))
 
 
-def _ended(output: dict[int, bytearray]) -> Executed:
+def _ended(said: bytes, stderr: bytes) -> Executed:
     """The Status on the error channel gives the exit status, or says why there is none."""
-    stdout, stderr = bytes(output[STDOUT]), bytes(output[STDERR])
     try:
-        status = json.loads(bytes(output[ERROR]) or b"{}")
+        status = json.loads(said or b"{}")
     except ValueError:
         status = {}
     if status.get("status") == "Success":
-        return Executed(0, stdout, stderr)
+        return Executed(0, b"", stderr)
     for cause in (status.get("details") or {}).get("causes") or []:
         if cause.get("reason") == "ExitCode" and str(cause.get("message")).isdigit():
-            return Executed(int(cause["message"]), stdout, stderr)
+            return Executed(int(cause["message"]), b"", stderr)
     words = one_line(str(status.get("message") or "the connection ended without an exit status"))
-    return Executed(None, stdout, stderr + words.encode())
+    return Executed(None, b"", stderr + words.encode())
 
 
 def _options(api: Api) -> dict[str, Any]:

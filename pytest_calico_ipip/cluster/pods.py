@@ -1,4 +1,4 @@
-"""The pods under test: their life and, whatever happens, their end."""
+"""The pods of a run, those under test and the helpers: their life and, whatever happens, their end."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from datetime import datetime, timedelta, timezone
 from types import TracebackType
 from typing import Any
 
+from pytest_calico_ipip.cluster import helper_pods
 from pytest_calico_ipip.cluster.connection import Api
 from pytest_calico_ipip.cluster.nodes import tolerations
 from pytest_calico_ipip.cluster.problems import ApiRefusal
@@ -48,7 +49,10 @@ TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 @dataclass
 class PodsUnderTest:
-    """Two pods on each node. As a context: entering creates them, leaving deletes what was created."""
+    """Two pods on each node, and where nodes are reached by pod a helper on each.
+
+    As a context: entering creates them, leaving deletes what was created.
+    """
 
     api: Api
     settings: Settings
@@ -56,6 +60,8 @@ class PodsUnderTest:
     run: str = field(default_factory=lambda: secrets.token_hex(3))
     namespace: str = ""
     names: dict[str, tuple[str, str]] = field(default_factory=dict)  # node → the pair's pod, the second one
+    helpers: dict[str, str] = field(default_factory=dict)  # node → its helper pod; those that were created
+    no_helper: dict[str, SetupProblem] = field(default_factory=dict)  # node → why it has none
     problems: list[str] = field(default_factory=list)
     _created: list[str] = field(default_factory=list)  # paths to delete
     _seen: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -80,15 +86,16 @@ class PodsUnderTest:
         return [f"{self.namespace}/{name}" for node in self.nodes for name in self.names.get(node, ())]
 
     def ready(self) -> set[str]:
-        """The names of the pods that are Ready, as last seen."""
-        return {name for name, pod in self._seen.items() if is_ready(pod)}
+        """The names of the pods under test that are Ready, as last seen."""
+        return {name for name in self._under_test() if name in self._seen and is_ready(self._seen[name])}
 
     def wait(self, progress: Callable[[str], None]) -> None:
         """Until all are Ready, one by one seen in a watch; `problems` gets a sentence for each that is not.
 
         Raises `SetupProblem` where not one came up.
         """
-        wanted = {name for pair in self.names.values() for name in pair}
+        tested = self._under_test()
+        wanted = tested | set(self.helpers.values())
         deadline = time.monotonic() + self.settings.pod_timeout
         told = time.monotonic()
         path, query = f"/api/v1/namespaces/{self.namespace}/pods", {"labelSelector": f"{RUN_LABEL}={self.run}"}
@@ -106,10 +113,14 @@ class PodsUnderTest:
                     break
             if not self._settled(wanted) and time.monotonic() - told > 2:
                 told = time.monotonic()
-                progress(f"Waiting for the pods under test: {len(self.ready())} of {len(wanted)} are Ready")
+                progress(f"Waiting for the pods under test: {len(self.ready())} of {len(tested)} are Ready")
+        for node, name in list(self.helpers.items()):
+            if name not in self._seen or not is_ready(self._seen[name]):
+                self.no_helper[node] = helper_pods.not_ready(self._why(node, name), self.settings)
+                del self.helpers[node]
         missing = [(node, name) for node in self.nodes for name in self.names.get(node, ()) if name not in self.ready()]
         self.problems += [self._why(node, name) for node, name in missing]
-        if len(missing) == len(wanted):
+        if len(missing) == len(tested):
             raise SetupProblem(
                 f"No pod under test came up within {self.settings.pod_timeout:.0f} s: "
                 + (self.problems[-len(missing)] if missing else "none could be created"),
@@ -137,9 +148,14 @@ class PodsUnderTest:
         else:
             self.namespace, prefix = f"{APP}-{self.run}", APP
             self._created.append(f"/api/v1/namespaces/{self.namespace}")
-            body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {**metadata, "name": self.namespace}}
+            own = {**metadata, "name": self.namespace}
+            if self.settings.node_access == "pod":
+                own["labels"] = {**metadata["labels"], **helper_pods.ADMITTED}
+            body = {"apiVersion": "v1", "kind": "Namespace", "metadata": own}
             self.api.send("POST", "/api/v1/namespaces", body)
         path = f"/api/v1/namespaces/{self.namespace}/pods"
+        if self.settings.node_access == "pod":
+            self._create_helpers(path, metadata, f"{prefix}-helper")
         for number, node in enumerate(self.nodes, 1):
             pair = (f"{prefix}-{number}", f"{prefix}-{number}-second")
             self.names[node] = pair
@@ -147,14 +163,32 @@ class PodsUnderTest:
                 if self.settings.namespace:
                     self._created.append(f"{path}/{name}")
                 try:
-                    self._create_pod(path, {**metadata, "name": name, "namespace": self.namespace}, node, command)
+                    own = {**metadata, "name": name, "namespace": self.namespace}
+                    self._create_pod(path, manifest(own, node, self.settings, command))
                 except ApiRefusal as refusal:
                     if refusal.status in (401, 403):
                         raise
                     self.problems.append(f"{name} on {node} could not be created: {refusal.problem}")
 
-    def _create_pod(self, path: str, metadata: Mapping[str, Any], node: str, command: str) -> None:
-        body = manifest(metadata, node, self.settings, command)
+    def _create_helpers(self, path: str, metadata: Mapping[str, Any], prefix: str) -> None:
+        """The helpers first, so that they are there when the pods are; a refusal concerns every node alike."""
+        for number, node in enumerate(self.nodes, 1):
+            name = f"{prefix}-{number}"
+            if self.settings.namespace:
+                self._created.append(f"{path}/{name}")
+            own = {**metadata, "name": name, "namespace": self.namespace}
+            try:
+                self._create_pod(path, helper_pods.manifest(own, node, self.settings))
+            except ApiRefusal as refusal:
+                problem = helper_pods.not_created(refusal, self.settings)
+                self.no_helper.update(dict.fromkeys(self.nodes[number - 1 :], problem))
+                return
+            self.helpers[node] = name
+
+    def _under_test(self) -> set[str]:
+        return {name for pair in self.names.values() for name in pair}
+
+    def _create_pod(self, path: str, body: Mapping[str, Any]) -> None:
         # the controller that makes a new namespace's `default` service account may be a moment behind
         deadline = time.monotonic() + 10
         while True:
@@ -170,9 +204,10 @@ class PodsUnderTest:
     def _lifetime(self) -> dict[str, str]:
         """When this run began, and when at the latest it has ended: other runs leave it alone until then."""
         now = datetime.now(timezone.utc)
-        s = self.settings
-        longest = s.pod_timeout + s.settle + s.node_timeout + s.capture_timeout + 15 * 60
-        return {STARTED: now.strftime(TIME), EXPIRES: (now + timedelta(seconds=longest)).strftime(TIME)}
+        return {
+            STARTED: now.strftime(TIME),
+            EXPIRES: (now + timedelta(seconds=self.settings.longest)).strftime(TIME),
+        }
 
     def _settled(self, wanted: set[str]) -> bool:
         """Nothing more will change: each pod is Ready or hopeless."""
@@ -205,7 +240,7 @@ def manifest(metadata: Mapping[str, Any], node: str, settings: Settings, command
                 {
                     "name": CONTAINER,
                     "image": settings.pod_image,
-                    "imagePullPolicy": "IfNotPresent",
+                    "imagePullPolicy": settings.image_pull_policy,
                     "command": ["/bin/sh", "-c", command],
                     "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
                 }
@@ -216,6 +251,7 @@ def manifest(metadata: Mapping[str, Any], node: str, settings: Settings, command
                 "seccompProfile": {"type": "RuntimeDefault"},
                 "sysctls": [{"name": "net.ipv4.ping_group_range", "value": "0 2147483647"}],
             },
+            "imagePullSecrets": [{"name": name} for name in settings.image_pull_secrets],
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
             "restartPolicy": "Always",

@@ -60,6 +60,13 @@ class Connection:
     _talking: threading.Lock = field(default_factory=threading.Lock)
     _closed: bool = False
 
+    way = "ssh"
+
+    @property
+    def missing_tcpdump(self) -> str:
+        """See `remote.Remote`."""
+        return f"{self.node} has no tcpdump: install it there (the package is called tcpdump)"
+
     def login(self) -> None:
         """Log in and see that we are root there. Raises `SetupProblem` with the remedy."""
         s = self.settings

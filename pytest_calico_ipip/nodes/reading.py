@@ -73,7 +73,7 @@ def read_node(
     script = reading_script(pods, warm_up, look_up, settle)
     answer = remote.run(remote.wrap(script, settle + timeout), settle + timeout)
     if answer.failed_to_run:
-        return refused(evidence, remote.node, pods, f"ssh broke off: {answer.words() or 'no reason given'}")
+        return refused(evidence, remote.node, pods, f"{remote.way} broke off: {answer.words() or 'no reason given'}")
     unpacked = unpack(answer.stdout)
     if not unpacked.files:
         words = "; ".join(filter(None, (unpacked.problem, answer.words(), f"exit status {answer.status}")))

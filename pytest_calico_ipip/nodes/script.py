@@ -77,14 +77,24 @@ class PodPlace:
 _FIREWALL = r"""
 legacy() {
   if [ ! -e /proc/net/ip_tables_names ]; then echo "no legacy tables in this kernel" >&2; return 0; fi
-  if command -v iptables-legacy-save >/dev/null; then iptables-legacy-save -c; else iptables-save -c; fi
+  if command -v iptables-legacy-save >/dev/null; then iptables-legacy-save -c; return; fi
+  # one that reads nftables instead would tell its rules twice, and leave these out
+  case $(iptables-save -V 2>/dev/null) in
+    *nf_tables*) echo "legacy tables are there, and no iptables-legacy-save to read them with" >&2; return 127;;
+  esac
+  iptables-save -c
 }
 nftables() {
   if [ ! -d /sys/module/nf_tables ]; then echo "no nftables in this kernel" >&2; echo '{"nftables": []}'; return 0; fi
   nft -j list ruleset
 }
 """
-_FUNCTION = {"sysctl.txt": "sysctls", "iptables-save.txt": "legacy", "nft.json": "nftables"}
+_FUNCTION = {
+    "calico-mtu.txt": 'cat "$root/var/lib/calico/mtu"',
+    "sysctl.txt": "sysctls",
+    "iptables-save.txt": "legacy",
+    "nft.json": "nftables",
+}
 _AFTER_FUNCTION = {"iptables-save.after.txt": "legacy", "nft.after.json": "nftables"}
 
 _INSIDE_SYSCTL = f'sysctls() ( {SYSCTL} )\nrun "$1.sysctl.txt" sysctls'

@@ -14,14 +14,13 @@ from pytest_calico_ipip.cluster.facts import NodeFacts, PodFacts
 from pytest_calico_ipip.cluster.pods import PORTS, SERVED
 from pytest_calico_ipip.evidence import Evidence
 from pytest_calico_ipip.model.wire import Tap
-from pytest_calico_ipip.nodes.connection import Connection
 from pytest_calico_ipip.nodes.reading import Reading, add, after, eth0_mtu, underlay_nic
 from pytest_calico_ipip.nodes.script import after_script
 from pytest_calico_ipip.packets import filters, inside, probes, spoofed, taps
 from pytest_calico_ipip.packets.probes import Sender, Sent, Station
 from pytest_calico_ipip.packets.spoofed import Spoof
 from pytest_calico_ipip.packets.taps import NodeCapture, Plan
-from pytest_calico_ipip.remote import Unpacked
+from pytest_calico_ipip.remote import Remote, Unpacked
 from pytest_calico_ipip.settings import Settings
 
 TUNNEL = "tunl0"
@@ -39,7 +38,7 @@ class CaptureRound:
         nodes: Mapping[str, NodeFacts],
         readings: Mapping[str, Reading],
         pods: Mapping[str, Sequence[PodFacts]],
-        connections: Mapping[str, Connection],
+        connections: Mapping[str, Remote],
     ) -> None:
         self._settings = settings
         self._evidence = evidence
@@ -95,7 +94,8 @@ class CaptureRound:
         for node, plans in self._plans.items():
             problem = self._readings[node].problem or "there was no connection to this node"
             answer = unpacked.get(node, Unpacked(problem=problem))
-            taps.write(self._evidence.packets, plans, answer)
+            missing = self._connections[node].missing_tcpdump if node in self._connections else ""
+            taps.write(self._evidence.packets, plans, answer, missing)
             add(self._evidence, node, *after(answer))
             entries += probes.collect(self._sent.get(node, []), answer)
         known = {probe.id: probe for probe in entries}

@@ -22,6 +22,7 @@ from pytest_calico_ipip.model.expected import workload_interface
 from pytest_calico_ipip.nodes.connection import Connections
 from pytest_calico_ipip.nodes.reading import Line, Reading, add, read_node, refused
 from pytest_calico_ipip.nodes.script import PodPlace
+from pytest_calico_ipip.observation import ways
 from pytest_calico_ipip.observation.round import CaptureRound
 from pytest_calico_ipip.remote import Answer, Remote
 from pytest_calico_ipip.settings import Settings
@@ -73,16 +74,7 @@ class Sitting:
             self._write_run(pods)
 
     def _observe(self, api: Api, nodes: dict[str, NodeFacts], pods: PodsUnderTest) -> None:
-        connections = self._stack.enter_context(Connections(self.settings))
-        addresses = {name: str(nodes[name].internal_ip) if nodes[name].internal_ip else None for name in self.nodes}
-        with ThreadPoolExecutor(1) as threads:
-            logins = threads.submit(connections.connect, addresses)
-            try:
-                pods.wait(self._tell)
-                logins.result()
-            except BaseException:
-                connections.close()  # or the thread would be waited for until every node has answered
-                raise
+        connections = self._connect(api, nodes, pods)
         self._tell(
             f"{len(pods.ready())} pods under test are Ready; reading Calico's datastore and {len(self.nodes)} nodes"
         )
@@ -106,8 +98,25 @@ class Sitting:
             again.result()
         self._tell("Observed")
 
+    def _connect(self, api: Api, nodes: dict[str, NodeFacts], pods: PodsUnderTest) -> ways.Ways:
+        """Wait for the pods; meanwhile, or by them, get to the nodes."""
+        if self.settings.node_access == "pod":
+            pods.wait(self._tell)
+            return self._stack.enter_context(ways.by_pod(api, pods, self.settings))
+        connections = self._stack.enter_context(Connections(self.settings))
+        addresses = {name: str(nodes[name].internal_ip) if nodes[name].internal_ip else None for name in self.nodes}
+        with ThreadPoolExecutor(1) as threads:
+            logins = threads.submit(connections.connect, addresses)
+            try:
+                pods.wait(self._tell)
+                logins.result()
+            except BaseException:
+                connections.close()  # or the thread would be waited for until every node has answered
+                raise
+        return connections
+
     def _read_nodes(
-        self, api: Api, connections: Connections, bodies: dict[str, bytes], tested: dict[str, list[PodFacts]]
+        self, api: Api, connections: ways.Ways, bodies: dict[str, bytes], tested: dict[str, list[PodFacts]]
     ) -> dict[str, Reading]:
         prefix = facts.interface_prefix(bodies)
         calico = facts.calico_pods(bodies)

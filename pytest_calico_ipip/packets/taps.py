@@ -108,8 +108,11 @@ class NodeCapture:
         return untar(answer.stdout)
 
 
-def write(folder: Path, plans: Sequence[Plan], unpacked: Unpacked) -> None:
-    """The pcaps and what each tcpdump said, into packets/. A tap that gave nothing has its reason in its stderr."""
+def write(folder: Path, plans: Sequence[Plan], unpacked: Unpacked, missing: str) -> None:
+    """The pcaps and what each tcpdump said, into packets/. A tap that gave nothing has its reason in its stderr.
+
+    `missing` is the sentence for a place without tcpdump.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for number, plan in enumerate(plans):
         pcap = unpacked.files.get(f"{number}.pcap")
@@ -117,7 +120,7 @@ def write(folder: Path, plans: Sequence[Plan], unpacked: Unpacked) -> None:
         if unpacked.problem:
             stderr += f"{unpacked.problem}\n".encode()
         elif b"tcpdump: not found" in stderr or b"tcpdump: command not found" in stderr:
-            stderr += f"{plan.tap.node} has no tcpdump: install it there (the package is called tcpdump)\n".encode()
+            stderr += f"{missing}\n".encode()
         if pcap is not None and pcap[:4] in PCAP_MAGIC:
             (folder / plan.tap.file).write_bytes(pcap)
         (folder / plan.tap.file).with_suffix(".stderr").write_bytes(stderr)

@@ -95,7 +95,7 @@ def main(directory: Path, shell: str) -> dict[str, Any]:
         ]
         sent = probes.send(remote, sent, 20)
         unpacked = capture.finish(after_script(), 20)
-        taps.write(evidence.packets, plans, unpacked)
+        taps.write(evidence.packets, plans, unpacked, "no tcpdump")
         add(evidence, "n1", *after(unpacked))
         told = [probe.entry() for probe in probes.collect(sent, unpacked)]
     processes = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
