@@ -60,7 +60,7 @@ OPTIONS = (
     Option("--ipip-pod-image", "image of the pods under test (default: curlimages/curl)", metavar="IMAGE"),
     Option(
         "--ipip-node-access",
-        f"how the nodes are reached: {', '.join(ACCESS)} (auto: ssh if any --ipip-ssh-… is given, else by pod)",
+        f"how the nodes are reached: {', '.join(ACCESS)} (auto: ssh where an option for ssh is given, else pod)",
         metavar="WAY",
     ),
     Option("--ipip-helper-image", f"image of the helper pods (default: {Settings.helper_image})", metavar="IMAGE"),
