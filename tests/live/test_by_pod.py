@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import select
+import contextlib
+import socket
 import subprocess
 import threading
 import time
@@ -120,40 +120,42 @@ def test_only_the_option_makes_it_privileged() -> None:
 
 
 class Local:
-    """A process of this machine instead of one in a pod."""
+    """A process of this machine instead of one in a pod, with a socket between."""
 
     def __init__(self, command: Sequence[str]) -> None:
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen([*command], stdin=pipe, stdout=pipe, stderr=pipe)
+        self.here, there = socket.socketpair()
+        self.process = subprocess.Popen([*command], stdin=there, stdout=there, stderr=subprocess.PIPE)
+        there.close()
         self.stderr = bytearray()
         self.status: int | None = None
 
     def read(self, seconds: float) -> bytes:
-        assert self.process.stdout is not None
-        if not select.select([self.process.stdout], [], [], max(0.0, seconds))[0]:
-            raise TimeoutError
-        piece = os.read(self.process.stdout.fileno(), 4096)
+        self.here.settimeout(max(0.01, seconds))
+        piece = self.here.recv(4096)
         if not piece:
-            assert self.process.stderr is not None
-            self.stderr += self.process.stderr.read()
-            self.status = self.process.wait()
+            self.close()
         return piece
 
     def write(self, data: bytes) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(data)
-        self.process.stdin.flush()
+        if self.process.poll() is not None:
+            raise BrokenPipeError
+        self.here.sendall(data)
 
     def end_input(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
+        self.here.shutdown(socket.SHUT_WR)
 
     def cut(self) -> None:
-        self.process.kill()
+        with contextlib.suppress(OSError):
+            self.here.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         self.cut()
-        self.process.communicate()
+        if self.status is None:
+            assert self.process.stderr is not None
+            with self.process.stderr as words:
+                self.stderr += words.read()
+            self.status = self.process.wait()
+            self.here.close()
 
 
 def local() -> PodConnection:
@@ -180,7 +182,7 @@ def test_the_shell_keeps_what_a_piece_has_set_until_it_is_closed() -> None:
 def test_a_piece_that_does_not_end_in_time_is_a_255_and_so_is_all_after_it() -> None:
     """The words name the pod and the time."""
     connection = local()
-    answer = connection.ask("echo begun; sleep 20", 0.3)
+    answer = connection.ask("echo begun; sleep 2", 0.3)
     assert answer.failed_to_run
     assert b"begun" in answer.stdout
     assert "no answer from ns/helper within" in answer.words()
@@ -201,7 +203,7 @@ def test_closing_from_another_thread_ends_a_running_piece() -> None:
     connection = local()
     threading.Timer(0.2, connection.close).start()
     began = time.monotonic()
-    assert connection.ask("sleep 20", 30).failed_to_run
+    assert connection.ask("sleep 3", 30).failed_to_run
     assert time.monotonic() - began < 10
 
 
