@@ -298,7 +298,7 @@ def _helper_image(given: Given) -> str:
 def _access(given: Given) -> str:
     way = given.one_of("--ipip-node-access", ACCESS)
     if way == "auto":
-        ssh = [option.flag for option in OPTIONS if option.flag.startswith("--ipip-ssh-")]
+        ssh = [option.flag for option in OPTIONS if option.dest.startswith("ipip_ssh_")]
         return "ssh" if any((given.text(flag) or "").lower() not in NO for flag in ssh) else "pod"
     return way
 
