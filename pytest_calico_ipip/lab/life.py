@@ -122,7 +122,7 @@ class Lab:
         self._note(self._summary())
         terminal = self._terminal
         program, *arguments = self._job.command
-        environment = command_environment(self._job.environment)
+        environment = command_environment(self._job.environment, sshd=self._job.spec.sshd)
         found = shutil.which(program, path=environment["PATH"])
         if found is None:
             print(f"calico-ipip-lab: {program}: command not found", file=sys.stderr)
