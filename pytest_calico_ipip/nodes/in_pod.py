@@ -2,6 +2,9 @@
 
 The pod shares the node's network and its processes, so process 1 is the node's: its files, and with them the named
 network namespaces, are below /proc/1/root. Scripts go in by standard input: a URL has no room for them.
+
+testinfra's own kubectl backend would need kubectl, passes the script in the URL, and knows no time-out; in the lab it
+takes 1.0 s a command where this one takes 0.16 s (benchmarks/exec_ways.py).
 """
 
 from __future__ import annotations

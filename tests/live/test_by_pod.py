@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -17,6 +14,8 @@ from pytest_calico_ipip.cluster.pods import RUN_LABEL
 from pytest_calico_ipip.cluster.problems import ApiRefusal
 from pytest_calico_ipip.nodes.in_pod import PodConnection
 from pytest_calico_ipip.settings import Settings
+from tests.live.local_process import Local
+from tests.live.private_network import run_in_private_network
 from tests.live.test_pods_under_test import NAMES, PULLING, READY, InMemory, pods
 
 HELPERS = ("sleep-curl-helper-1", "sleep-curl-helper-2")
@@ -119,45 +118,6 @@ def test_only_the_option_makes_it_privileged() -> None:
     assert "capabilities" not in container["securityContext"]
 
 
-class Local:
-    """A process of this machine instead of one in a pod, with a socket between."""
-
-    def __init__(self, command: Sequence[str]) -> None:
-        self.here, there = socket.socketpair()
-        self.process = subprocess.Popen([*command], stdin=there, stdout=there, stderr=subprocess.PIPE)
-        there.close()
-        self.stderr = bytearray()
-        self.status: int | None = None
-
-    def read(self, seconds: float) -> bytes:
-        self.here.settimeout(max(0.01, seconds))
-        piece = self.here.recv(4096)
-        if not piece:
-            self.close()
-        return piece
-
-    def write(self, data: bytes) -> None:
-        if self.process.poll() is not None:
-            raise BrokenPipeError
-        self.here.sendall(data)
-
-    def end_input(self) -> None:
-        self.here.shutdown(socket.SHUT_WR)
-
-    def cut(self) -> None:
-        with contextlib.suppress(OSError):
-            self.here.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        self.cut()
-        if self.status is None:
-            assert self.process.stderr is not None
-            with self.process.stderr as words:
-                self.stderr += words.read()
-            self.status = self.process.wait()
-            self.here.close()
-
-
 def local() -> PodConnection:
     """A connection to this machine."""
     return PodConnection("n1", "ns/helper", Local, 60)
@@ -217,3 +177,23 @@ def test_an_exec_that_is_refused_is_an_answer_with_the_servers_words() -> None:
     for answer in (connection.run("true", 5), connection.ask("true", 5)):
         assert answer.failed_to_run
         assert "pods/exec is forbidden" in answer.words()
+
+
+@pytest.fixture(scope="module")
+def confined(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A real node's network, read and captured with the helper's capabilities and no more."""
+    return run_in_private_network("helper_ground", tmp_path_factory.mktemp("helper"))
+
+
+def test_with_its_capabilities_it_reads_captures_and_sends_in_the_nodes_and_the_pods_namespaces(confined: Any) -> None:
+    """Namespaces keep their names, and tcpdump comes to its own end, also where it is no longer root by then."""
+    assert confined["problem"] == ""
+    assert confined["places"] == {"ns/named": ["cali1", "cni-1"], "ns/by-route": ["cali2", "cni-2"]}
+    assert confined["echo"] == [0]
+    assert all("2 packets captured" in words for words in confined["taps"].values()), confined["taps"]
+
+
+def test_each_capability_is_needed(confined: Any) -> None:
+    """With all of them everything that needs one works, and without that one it does not."""
+    assert set(confined["with"].values()) == {0}
+    assert 0 not in confined["without"].values(), confined["without"]

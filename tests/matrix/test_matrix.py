@@ -82,6 +82,18 @@ def test_a_healthy_lab_trips_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.lab
+@pytest.mark.parametrize("name", ["block-route-missing"])
+def test_by_helper_pods_the_verdict_is_the_same(name: str, tmp_path: Path) -> None:
+    """On nodes with neither sshd nor tcpdump a fault is found and named as it is by ssh."""
+    expected = TABLE[name]
+    verdict = in_lab(
+        tmp_path, "--no-sshd", "--node-tools", "bare", "--fault", name, pytest=["--ipip-node-access", "pod"]
+    )
+    found = (verdict.status, verdict.of("failed"), verdict.of("warning"), verdict.of("error"), verdict.causes)
+    assert found == (1, expected.failed, expected.warned, {}, expected.causes), verdict.output[-6000:]
+
+
+@pytest.mark.lab
 def test_a_fault_that_nobody_listed_is_found(tmp_path: Path) -> None:
     """A tunnel MTU that was changed by hand fails MTU-1 on that node."""
     verdict = in_lab(tmp_path, "--at-start", "virtnest-rook-ceph-2", "ip link set tunl0 mtu 1400")
