@@ -92,13 +92,10 @@ class Connection:
                 f"ssh to {self.node} ({self.host}): logged in as user id {uid}, not as root",
                 "Add --ipip-ssh-sudo (with sudo that needs no password), or log in with --ipip-ssh-user root.",
             )
-        import testinfra
+        from pytest_calico_ipip.nodes import bounded_ssh  # testinfra loads only where a node is reached
 
-        self._testinfra = testinfra.get_host(
-            f"ssh://{self.host}",
-            ssh_extra_args=" ".join(map(shlex.quote, self._options(master=False))),
-            timeout=CONNECT_SECONDS,
-        )
+        options = " ".join(map(shlex.quote, self._options(master=False)))
+        self._testinfra = bounded_ssh.host(self.host, options, CONNECT_SECONDS)
 
     def wrap(self, script: str, seconds: float) -> str:
         """See `remote.Remote`."""
@@ -112,8 +109,13 @@ class Connection:
         guard = threading.Timer(timeout + GRACE, self.close)
         guard.daemon = True
         guard.start()
+        from pytest_calico_ipip.nodes.bounded_ssh import TooMuch
+
         try:
             result = self._testinfra.run(command)
+        except TooMuch:
+            self.close()  # which ends the command on the node, too
+            return Answer(255, b"", f"{self.node} said more than one answer may hold".encode())
         except RuntimeError as error:  # how testinfra tells ssh's own 255
             failed = error.args[0] if error.args else None
             return Answer(255, getattr(failed, "stdout_bytes", b""), getattr(failed, "stderr_bytes", b""))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pytest_calico_ipip import remote
 from pytest_calico_ipip.nodes import connection as connections
 from pytest_calico_ipip.nodes.connection import Connections
 from pytest_calico_ipip.settings import Settings
@@ -76,6 +78,7 @@ def main(directory: Path) -> dict[str, Any]:
         connections.host_for("elsewhere", None, directory / "config"),
     ]
     told["too long"] = too_long(settings)
+    told["too much"] = too_much(settings)
     daemon.terminate()
     daemon.wait(5)
     told["left"] = sorted(path.name for path in temporary.glob("ipip-ssh-*"))
@@ -168,6 +171,17 @@ def too_long(settings: Settings) -> dict[str, Any]:
         cut = opened.open["node"].ask("sleep 60", 30).status
         cut_took = time.monotonic() - began
     return {"run": [run, run_took], "ask": [asked.status, ask_took, asked.words()], "cut": [cut, cut_took]}
+
+
+def too_much(settings: Settings) -> list[Any]:
+    """A node that sends zeros for ever: how the command ended, how soon, and in how much memory of ours."""
+    remote.LIMIT = 4 * 1024 * 1024
+    with Connections(settings) as opened:
+        opened.connect({"node": None})
+        begun, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        answer = opened.open["node"].run("cat /dev/zero", 30)
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        return [answer.status, time.monotonic() - begun, answer.words(), grown]
 
 
 if __name__ == "__main__":

@@ -69,6 +69,15 @@ def test_nothing_waits_longer_than_it_may(told: dict[str, Any]) -> None:
     assert "no answer from node within" in asked[2]
 
 
+def test_a_node_may_not_send_for_ever(told: dict[str, Any]) -> None:
+    """An endless answer is cut at its bound: it costs a broken connection and no memory."""
+    status, seconds, words, kibibytes = told["too much"]
+    assert status == 255
+    assert seconds < 15
+    assert words == "node said more than one answer may hold"
+    assert kibibytes < 64 * 1024
+
+
 def test_no_process_and_no_socket_is_left(told: dict[str, Any]) -> None:
     """When the connections are closed there is no ssh any more, and no directory of sockets."""
     assert told["left"] == []
