@@ -86,7 +86,7 @@ def test_a_file_that_claims_to_be_huge_is_refused() -> None:
 @given(st.binary(max_size=300))
 def test_links_that_are_none(noise: bytes) -> None:
     """What `ip` did not print names no interface and no MTU."""
-    assert underlay_nic(noise, IPv4Address("10.7.120.11")) is None
+    assert underlay_nic(noise, [IPv4Address("10.7.120.11")]) is None
     assert eth0_mtu(noise) is None
 
 

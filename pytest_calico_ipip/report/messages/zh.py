@@ -114,6 +114,7 @@ CAUSES: Mapping[str, str] = {
     "workload-peer": "工作负载接口的对端不在该 Pod 自己的命名空间里，包会送进别的 Pod",
     "pod-default-route-missing": "Pod 里没有默认路由",
     "pod-default-route-wrong": "Pod 的默认路由不是经 eth0 到 169.254.1.1",
+    "pod-image-lacks-tools": "Pod 的镜像里缺少探测要用的程序（如 ping、curl），包没有发出去",
     "pod-gateway-route": "Pod 里没有到 169.254.1.1 的链路路由",
     "pod-address-extra": "Pod 的 eth0 上除了 Pod IP 还有别的地址",
     "pod-address-wrong": "Pod 的 eth0 上的地址不是它的 Pod IP",
