@@ -10,7 +10,7 @@ from pytest_calico_ipip.lab.api.resources import ALL_VERBS, RESOURCES, Resource,
 
 # installations of kubectl that dispatch run the one nearest to this, and exec needs 1.30 or later
 GIT_VERSION = "v1.32.4"
-_NOT_STORED = {reviews.GROUP: ("v1",)}  # served for `kubectl auth can-i`
+_NOT_STORED = dict.fromkeys(reviews.KINDS, ("v1",))
 
 # the kinds and verbs of subresources that are not the resource itself
 _SUBRESOURCES: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
@@ -67,10 +67,10 @@ def _group(name: str, versions: tuple[str, ...]) -> dict[str, Any]:
 def resource_list(name: str, version: str) -> dict[str, Any]:
     """The kinds of one group and version: the answer to `/api/v1` and `/apis/NAME/VERSION`. Raises `ApiError` 404."""
     listed = [row for resource in in_group(name, version) for row in _rows(resource)]
-    if (name, version) == (reviews.GROUP, "v1"):
+    if name in reviews.KINDS and version == "v1":
         listed = [
             {"name": plural, "singularName": kind.lower(), "namespaced": False, "kind": kind, "verbs": ["create"]}
-            for plural, kind in reviews.KINDS.items()
+            for plural, kind in reviews.KINDS[name].items()
         ]
     if not listed:
         raise no_such_path()

@@ -150,6 +150,7 @@ KINDS: dict[str, Message] = {
         2: ("spec", {1: ("audiences", ["string"]), 4: ("expirationSeconds", "int")}),
         3: ("status", IGNORED),
     },
+    "SelfSubjectReview": {1: ("metadata", _META), 2: ("status", IGNORED)},
     "SelfSubjectRulesReview": {
         1: ("metadata", _META),
         2: ("spec", {1: ("namespace", "string")}),

@@ -139,7 +139,10 @@ def defaults() -> Iterator[tuple[str, Object]]:
         (
             "system:basic-user",
             AUTHENTICATED,
-            [{"apiGroups": ["authorization.k8s.io"], "resources": reviews, "verbs": ["create"]}],
+            [
+                {"apiGroups": ["authorization.k8s.io"], "resources": reviews, "verbs": ["create"]},
+                {"apiGroups": ["authentication.k8s.io"], "resources": ["selfsubjectreviews"], "verbs": ["create"]},
+            ],
         ),
     ):
         metadata = {"name": name, "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}}

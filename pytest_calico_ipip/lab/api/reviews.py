@@ -1,22 +1,37 @@
-"""What `kubectl auth can-i` asks: may I do this, and what may I do at all."""
+"""What `kubectl auth can-i` and `whoami` ask: may I do this, what may I do at all, and who am I."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_calico_ipip.lab.api.errors import bad_request
 from pytest_calico_ipip.lab.api.rbac import Action, Authorizer, User
 
-GROUP = "authorization.k8s.io"
-KINDS = {"selfsubjectaccessreviews": "SelfSubjectAccessReview", "selfsubjectrulesreviews": "SelfSubjectRulesReview"}
+_MAY, _WHO = "authorization.k8s.io", "authentication.k8s.io"
+# group → plural → kind; none of them is stored
+KINDS = {
+    _MAY: {
+        "selfsubjectaccessreviews": "SelfSubjectAccessReview",
+        "selfsubjectrulesreviews": "SelfSubjectRulesReview",
+    },
+    _WHO: {"selfsubjectreviews": "SelfSubjectReview"},
+}
 
 
-def answered(plural: str, authorizer: Authorizer, user: User, asked: Mapping[str, Any]) -> dict[str, Any]:
+def is_review(parts: Sequence[str]) -> bool:
+    """Whether a path's parts lead to a review."""
+    return len(parts) == 4 and parts[0] == "apis" and parts[2] == "v1" and parts[3] in KINDS.get(parts[1], ())
+
+
+def answered(group: str, plural: str, authorizer: Authorizer, user: User, asked: Mapping[str, Any]) -> dict[str, Any]:
     """The review with its status. Raises `ApiError` 400."""
+    meta = {"kind": KINDS[group][plural], "apiVersion": f"{group}/v1", "metadata": {}}
+    if group == _WHO:
+        who = {"username": user.name, "groups": list(user.groups), **({"uid": user.uid} if user.uid else {})}
+        return {**meta, "status": {"userInfo": who}}
     spec = asked.get("spec") or {}
     status = _access(authorizer, user, spec) if plural == "selfsubjectaccessreviews" else _rules(authorizer, user, spec)
-    meta = {"kind": KINDS[plural], "apiVersion": f"{GROUP}/v1", "metadata": {}}
     return {**meta, "spec": spec, "status": status}
 
 

@@ -101,8 +101,8 @@ class ApiServer:
         if found := _about(parts):
             self._authorizer.require(user, actions.on_path(request))
             return answer(found)
-        if parts[:3] == ["apis", reviews.GROUP, "v1"] and len(parts) == 4 and parts[3] in reviews.KINDS:
-            return await self._review(request, user, parts[3])
+        if reviews.is_review(parts):
+            return await self._review(request, user, parts[1], parts[3])
         target = parse(parts)
         if target is None:
             # who may not ask for a kind is not told whether it exists
@@ -112,11 +112,11 @@ class ApiServer:
             self._authorizer.require(user, action)
         return await self._serve(request, target)
 
-    async def _review(self, request: web.Request, user: User, plural: str) -> web.StreamResponse:
+    async def _review(self, request: web.Request, user: User, group: str, plural: str) -> web.StreamResponse:
         if request.method != "POST":
             raise ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
-        self._authorizer.require(user, rbac.Action("create", reviews.GROUP, plural))
-        return answer(reviews.answered(plural, self._authorizer, user, await _asked(request)), 201)
+        self._authorizer.require(user, rbac.Action("create", group, plural))
+        return answer(reviews.answered(group, plural, self._authorizer, user, await _asked(request)), 201)
 
     async def _serve(self, request: web.Request, target: Target) -> web.StreamResponse:
         stream = {"exec": self._streams.exec, "attach": self._streams.attach, "log": self._streams.log}.get(

@@ -252,6 +252,7 @@ def test_rights_as_an_administrator_gives_them(shell: Shell, lab_api: LabApi) ->
     token = shell("kubectl create token robot -n sleep-curl --duration=10m").strip()
     robot = f"kubectl --server={lab_api.server.url} --token={token} --kubeconfig=/dev/null --insecure-skip-tls-verify"
     who = "system:serviceaccount:sleep-curl:robot"
+    assert who in shell(f"{robot} auth whoami")
     said = shell(f"{robot} get pods -n sleep-curl", code=1)
     assert said == (
         f'Error from server (Forbidden): pods is forbidden: User "{who}" cannot list resource "pods" in API group "" '
