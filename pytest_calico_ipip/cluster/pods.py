@@ -13,7 +13,7 @@ from typing import Any
 
 from pytest_calico_ipip.cluster.connection import Api
 from pytest_calico_ipip.cluster.nodes import tolerations
-from pytest_calico_ipip.cluster.problems import ApiRefusal
+from pytest_calico_ipip.cluster.problems import ApiRefusal, Unauthorized
 from pytest_calico_ipip.errors import IpipError, SetupProblem
 from pytest_calico_ipip.remote import one_line
 from pytest_calico_ipip.settings import Settings
@@ -43,6 +43,15 @@ fi
 {SLEEP}"""
 # these never heal by waiting; ImagePullBackOff may
 HOPELESS = {"InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError", "CreateContainerError"}
+PULL_FAILED = {"ErrImagePull", "ImagePullBackOff"}
+# the registry has spoken; asking it again gets the same answer
+NO_SUCH_IMAGE = ("not found", "manifest unknown", "unauthorized", "denied", "no match for platform", "does not exist")
+PULL_PATIENCE = 25.0  # seconds: the kubelet's second attempt, after its first back-off of 10 s, has failed as well
+# what our pods keep to, said on their namespace: nothing else gets in there, and a stricter default does not matter
+POD_SECURITY = {
+    "pod-security.kubernetes.io/enforce": "restricted",
+    "pod-security.kubernetes.io/enforce-version": "latest",
+}
 TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -59,6 +68,9 @@ class PodsUnderTest:
     problems: list[str] = field(default_factory=list)
     _created: list[str] = field(default_factory=list)  # paths to delete
     _seen: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    _refused: dict[str, ApiRefusal] = field(default_factory=dict)  # never came to be
+    _pull_failed: dict[str, float] = field(default_factory=dict)  # since when, by the monotonic clock
+    _gone: set[str] = field(default_factory=set)  # came to be, and were deleted by somebody else
 
     def __enter__(self) -> PodsUnderTest:
         atexit.register(self.delete)
@@ -81,14 +93,18 @@ class PodsUnderTest:
 
     def ready(self) -> set[str]:
         """The names of the pods that are Ready, as last seen."""
-        return {name for name, pod in self._seen.items() if is_ready(pod)}
+        return {name for name, pod in self._seen.items() if name not in self._gone and is_ready(pod)}
 
     def wait(self, progress: Callable[[str], None]) -> None:
         """Until all are Ready, one by one seen in a watch; `problems` gets a sentence for each that is not.
 
         Raises `SetupProblem` where not one came up.
         """
-        wanted = {name for pair in self.names.values() for name in pair}
+        everyone = {name for pair in self.names.values() for name in pair}
+        wanted = everyone - self._refused.keys()
+        if not wanted:
+            first = next(iter(self._refused.values()))
+            raise SetupProblem(f"No pod under test could be created: {first.problem}", first.remedy)
         deadline = time.monotonic() + self.settings.pod_timeout
         told = time.monotonic()
         path, query = f"/api/v1/namespaces/{self.namespace}/pods", {"labelSelector": f"{RUN_LABEL}={self.run}"}
@@ -99,7 +115,8 @@ class PodsUnderTest:
                 name = (pod.get("metadata") or {}).get("name")
                 if name in wanted:
                     if event.get("type") == "DELETED":
-                        self._seen.pop(name, None)
+                        self._gone.add(name)
+                        self._seen[name] = pod  # an eviction's reason is in what it last said of itself
                     elif event.get("type") in ("ADDED", "MODIFIED"):
                         self._seen[name] = pod
                 if self._settled(wanted) or time.monotonic() > deadline:
@@ -108,11 +125,11 @@ class PodsUnderTest:
                 told = time.monotonic()
                 progress(f"Waiting for the pods under test: {len(self.ready())} of {len(wanted)} are Ready")
         missing = [(node, name) for node in self.nodes for name in self.names.get(node, ()) if name not in self.ready()]
-        self.problems += [self._why(node, name) for node, name in missing]
-        if len(missing) == len(wanted):
+        self.problems += [self._why(node, name) for node, name in missing if name in wanted]
+        if len(missing) == len(everyone):
+            waited = f" within {self.settings.pod_timeout:.0f} s" if time.monotonic() >= deadline else ""
             raise SetupProblem(
-                f"No pod under test came up within {self.settings.pod_timeout:.0f} s: "
-                + (self.problems[-len(missing)] if missing else "none could be created"),
+                f"No pod under test came up{waited}: {self.problems[-len(wanted)]}",
                 f"See `kubectl describe pod -n {self.namespace}` while it lasts; another image is named with "
                 "--ipip-pod-image, more time given with --ipip-pod-timeout.",
             )
@@ -137,7 +154,9 @@ class PodsUnderTest:
         else:
             self.namespace, prefix = f"{APP}-{self.run}", APP
             self._created.append(f"/api/v1/namespaces/{self.namespace}")
-            body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {**metadata, "name": self.namespace}}
+            labels = {**metadata["labels"], **POD_SECURITY}
+            named = {**metadata, "labels": labels, "name": self.namespace}
+            body = {"apiVersion": "v1", "kind": "Namespace", "metadata": named}
             self.api.send("POST", "/api/v1/namespaces", body)
         path = f"/api/v1/namespaces/{self.namespace}/pods"
         for number, node in enumerate(self.nodes, 1):
@@ -149,8 +168,10 @@ class PodsUnderTest:
                 try:
                     self._create_pod(path, {**metadata, "name": name, "namespace": self.namespace}, node, command)
                 except ApiRefusal as refusal:
-                    if refusal.status in (401, 403):
+                    if refusal.status == 401 or isinstance(refusal, Unauthorized):
                         raise
+                    # admission speaks here: Pod Security, a quota, a webhook; another node's pod may pass
+                    self._refused[name] = refusal
                     self.problems.append(f"{name} on {node} could not be created: {refusal.problem}")
 
     def _create_pod(self, path: str, metadata: Mapping[str, Any], node: str, command: str) -> None:
@@ -175,12 +196,27 @@ class PodsUnderTest:
         return {STARTED: now.strftime(TIME), EXPIRES: (now + timedelta(seconds=longest)).strftime(TIME)}
 
     def _settled(self, wanted: set[str]) -> bool:
-        """Nothing more will change: each pod is Ready or hopeless."""
-        return all(name in self._seen and (is_ready(self._seen[name]) or hopeless(self._seen[name])) for name in wanted)
+        """Nothing more will change: each pod is Ready, gone, or hopeless."""
+        ready = self.ready()
+        return all(
+            name in ready or name in self._gone or (name in self._seen and self._hopeless(name)) for name in wanted
+        )
+
+    def _hopeless(self, name: str) -> bool:
+        """Whether waiting cannot help, or has not helped: an image is pulled again and again."""
+        if hopeless(self._seen[name]):
+            return True
+        if not pull_failed(self._seen[name]):
+            self._pull_failed.pop(name, None)
+            return False
+        since = self._pull_failed.setdefault(name, time.monotonic())
+        return time.monotonic() - since > PULL_PATIENCE
 
     def _why(self, node: str, name: str) -> str:
         pod = self._seen.get(name)
         said = waiting_reason(pod) if pod else "the API server never showed it"
+        if name in self._gone:
+            said = f"somebody else deleted it ({said})"
         try:
             events = self.api.list(
                 f"/api/v1/namespaces/{self.namespace}/events", {"fieldSelector": f"involvedObject.name={name}"}
@@ -242,10 +278,23 @@ def hopeless(pod: Mapping[str, Any]) -> bool:
     status = pod.get("status") or {}
     if status.get("phase") in ("Failed", "Succeeded"):
         return True
-    return any(
-        ((container.get("state") or {}).get("waiting") or {}).get("reason") in HOPELESS
-        for container in status.get("containerStatuses") or []
-    )
+    for waiting in _waiting(pod):
+        said = str(waiting.get("message") or "").lower()
+        if waiting.get("reason") in HOPELESS:
+            return True
+        if waiting.get("reason") in PULL_FAILED and any(words in said for words in NO_SUCH_IMAGE):
+            return True
+    return False
+
+
+def pull_failed(pod: Mapping[str, Any]) -> bool:
+    """Whether an image could not be pulled just now; it may come at the next attempt."""
+    return any(waiting.get("reason") in PULL_FAILED for waiting in _waiting(pod))
+
+
+def _waiting(pod: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    statuses = (pod.get("status") or {}).get("containerStatuses") or []
+    return [(container.get("state") or {}).get("waiting") or {} for container in statuses]
 
 
 def waiting_reason(pod: Mapping[str, Any]) -> str:
