@@ -13,8 +13,8 @@ from pytest_calico_ipip.cluster.problems import ApiRefusal
 from pytest_calico_ipip.errors import SetupProblem
 from pytest_calico_ipip.evidence import Evidence
 
-_CALICO = "crd.projectcalico.org"
-_CALICO_KINDS = (
+CALICO = "crd.projectcalico.org"
+CALICO_KINDS = (
     "bgpconfigurations",
     "bgppeers",
     "blockaffinities",
@@ -32,12 +32,12 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
     "namespaces": ("/api/v1/namespaces", {}),
     "daemonsets.apps": ("/apis/apps/v1/daemonsets", {"fieldSelector": "metadata.name=calico-node"}),
     "installations.operator.tigera.io": ("/apis/operator.tigera.io/v1/installations", {}),
-    **{f"{kind}.{_CALICO}": (f"/apis/{_CALICO}/v1/{kind}", {}) for kind in _CALICO_KINDS},
+    **{f"{kind}.{CALICO}": (f"/apis/{CALICO}/v1/{kind}", {}) for kind in CALICO_KINDS},
 }
-POOLS = f"ippools.{_CALICO}"
-BLOCKS = f"ipamblocks.{_CALICO}"
+POOLS = f"ippools.{CALICO}"
+BLOCKS = f"ipamblocks.{CALICO}"
 # without these nothing can be expected of any node
-REQUIRED = ("nodes", "pods", POOLS, BLOCKS, f"blockaffinities.{_CALICO}", f"felixconfigurations.{_CALICO}")
+REQUIRED = ("nodes", "pods", POOLS, BLOCKS, f"blockaffinities.{CALICO}", f"felixconfigurations.{CALICO}")
 
 
 def require_calico(api: Api) -> None:

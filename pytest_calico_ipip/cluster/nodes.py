@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_calico_ipip.cluster import rights
 from pytest_calico_ipip.cluster.connection import Api
+from pytest_calico_ipip.cluster.problems import Unauthorized
 from pytest_calico_ipip.errors import SetupProblem, UnknownNode
 from pytest_calico_ipip.remote import one_line
 from pytest_calico_ipip.settings import Settings
@@ -59,6 +61,9 @@ def list_nodes(settings: Settings) -> tuple[str, ...]:
     try:
         query = {"labelSelector": settings.node_selector} if settings.node_selector and not settings.nodes else {}
         return select(api.list("/api/v1/nodes", query), settings)
+    except Unauthorized:
+        rights.require(api, settings.namespace)  # tells of everything that is missing, not only of this
+        raise
     finally:
         api.close()
 

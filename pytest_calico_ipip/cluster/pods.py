@@ -14,7 +14,8 @@ from typing import Any
 from pytest_calico_ipip.cluster import helper_pods
 from pytest_calico_ipip.cluster.connection import Api
 from pytest_calico_ipip.cluster.nodes import tolerations
-from pytest_calico_ipip.cluster.problems import ApiRefusal
+from pytest_calico_ipip.cluster.pod_status import hopeless, is_ready, pull_failed, waiting_reason
+from pytest_calico_ipip.cluster.problems import ApiRefusal, Unauthorized
 from pytest_calico_ipip.errors import IpipError, SetupProblem
 from pytest_calico_ipip.remote import one_line
 from pytest_calico_ipip.settings import Settings
@@ -42,8 +43,12 @@ if command -v nc >/dev/null && command -v head >/dev/null; then
   {" ".join(f"serve {port} &" for port in PORTS)}
 fi
 {SLEEP}"""
-# these never heal by waiting; ImagePullBackOff may
-HOPELESS = {"InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError", "CreateContainerError"}
+PULL_PATIENCE = 25.0  # seconds: the kubelet's second attempt, after its first back-off of 10 s, has failed as well
+# what our pods keep to, said on their namespace: nothing else gets in there, and a stricter default does not matter
+POD_SECURITY = {
+    "pod-security.kubernetes.io/enforce": "restricted",
+    "pod-security.kubernetes.io/enforce-version": "latest",
+}
 TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -65,6 +70,9 @@ class PodsUnderTest:
     problems: list[str] = field(default_factory=list)
     _created: list[str] = field(default_factory=list)  # paths to delete
     _seen: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    _refused: dict[str, ApiRefusal] = field(default_factory=dict)  # never came to be
+    _pull_failed: dict[str, float] = field(default_factory=dict)  # since when, by the monotonic clock
+    _gone: set[str] = field(default_factory=set)  # came to be, and were deleted by somebody else
 
     def __enter__(self) -> PodsUnderTest:
         atexit.register(self.delete)
@@ -87,7 +95,7 @@ class PodsUnderTest:
 
     def ready(self) -> set[str]:
         """The names of the pods under test that are Ready, as last seen."""
-        return {name for name in self._under_test() if name in self._seen and is_ready(self._seen[name])}
+        return self._ready(self._under_test())
 
     def wait(self, progress: Callable[[str], None]) -> None:
         """Until all are Ready, one by one seen in a watch; `problems` gets a sentence for each that is not.
@@ -95,7 +103,10 @@ class PodsUnderTest:
         Raises `SetupProblem` where not one came up.
         """
         tested = self._under_test()
-        wanted = tested | set(self.helpers.values())
+        wanted = (tested | set(self.helpers.values())) - self._refused.keys()
+        if not tested - self._refused.keys():
+            first = next(iter(self._refused.values()))
+            raise SetupProblem(f"No pod under test could be created: {first.problem}", first.remedy)
         deadline = time.monotonic() + self.settings.pod_timeout
         told = time.monotonic()
         path, query = f"/api/v1/namespaces/{self.namespace}/pods", {"labelSelector": f"{RUN_LABEL}={self.run}"}
@@ -106,7 +117,8 @@ class PodsUnderTest:
                 name = (pod.get("metadata") or {}).get("name")
                 if name in wanted:
                     if event.get("type") == "DELETED":
-                        self._seen.pop(name, None)
+                        self._gone.add(name)
+                        self._seen[name] = pod  # an eviction's reason is in what it last said of itself
                     elif event.get("type") in ("ADDED", "MODIFIED"):
                         self._seen[name] = pod
                 if self._settled(wanted) or time.monotonic() > deadline:
@@ -115,15 +127,15 @@ class PodsUnderTest:
                 told = time.monotonic()
                 progress(f"Waiting for the pods under test: {len(self.ready())} of {len(tested)} are Ready")
         for node, name in list(self.helpers.items()):
-            if name not in self._seen or not is_ready(self._seen[name]):
+            if name not in self._ready({name}):
                 self.no_helper[node] = helper_pods.not_ready(self._why(node, name), self.settings)
                 del self.helpers[node]
         missing = [(node, name) for node in self.nodes for name in self.names.get(node, ()) if name not in self.ready()]
-        self.problems += [self._why(node, name) for node, name in missing]
+        self.problems += [self._why(node, name) for node, name in missing if name in wanted]
         if len(missing) == len(tested):
+            waited = f" within {self.settings.pod_timeout:.0f} s" if time.monotonic() >= deadline else ""
             raise SetupProblem(
-                f"No pod under test came up within {self.settings.pod_timeout:.0f} s: "
-                + (self.problems[-len(missing)] if missing else "none could be created"),
+                f"No pod under test came up{waited}: {self.problems[-len(tested - self._refused.keys())]}",
                 f"See `kubectl describe pod -n {self.namespace}` while it lasts; another image is named with "
                 "--ipip-pod-image, more time given with --ipip-pod-timeout.",
             )
@@ -148,10 +160,10 @@ class PodsUnderTest:
         else:
             self.namespace, prefix = f"{APP}-{self.run}", APP
             self._created.append(f"/api/v1/namespaces/{self.namespace}")
-            own = {**metadata, "name": self.namespace}
-            if self.settings.node_access == "pod":
-                own["labels"] = {**metadata["labels"], **helper_pods.ADMITTED}
-            body = {"apiVersion": "v1", "kind": "Namespace", "metadata": own}
+            by_pod = self.settings.node_access == "pod"
+            labels = {**metadata["labels"], **(helper_pods.ADMITTED if by_pod else POD_SECURITY)}
+            named = {**metadata, "labels": labels, "name": self.namespace}
+            body = {"apiVersion": "v1", "kind": "Namespace", "metadata": named}
             self.api.send("POST", "/api/v1/namespaces", body)
         path = f"/api/v1/namespaces/{self.namespace}/pods"
         if self.settings.node_access == "pod":
@@ -166,8 +178,10 @@ class PodsUnderTest:
                     own = {**metadata, "name": name, "namespace": self.namespace}
                     self._create_pod(path, manifest(own, node, self.settings, command))
                 except ApiRefusal as refusal:
-                    if refusal.status in (401, 403):
+                    if refusal.status == 401 or isinstance(refusal, Unauthorized):
                         raise
+                    # admission speaks here: Pod Security, a quota, a webhook; another node's pod may pass
+                    self._refused[name] = refusal
                     self.problems.append(f"{name} on {node} could not be created: {refusal.problem}")
 
     def _create_helpers(self, path: str, metadata: Mapping[str, Any], prefix: str) -> None:
@@ -179,6 +193,8 @@ class PodsUnderTest:
             own = {**metadata, "name": name, "namespace": self.namespace}
             try:
                 self._create_pod(path, helper_pods.manifest(own, node, self.settings))
+            except Unauthorized:
+                raise
             except ApiRefusal as refusal:
                 problem = helper_pods.not_created(refusal, self.settings)
                 self.no_helper.update(dict.fromkeys(self.nodes[number - 1 :], problem))
@@ -187,6 +203,9 @@ class PodsUnderTest:
 
     def _under_test(self) -> set[str]:
         return {name for pair in self.names.values() for name in pair}
+
+    def _ready(self, names: set[str]) -> set[str]:
+        return {name for name in names - self._gone if name in self._seen and is_ready(self._seen[name])}
 
     def _create_pod(self, path: str, body: Mapping[str, Any]) -> None:
         # the controller that makes a new namespace's `default` service account may be a moment behind
@@ -210,12 +229,27 @@ class PodsUnderTest:
         }
 
     def _settled(self, wanted: set[str]) -> bool:
-        """Nothing more will change: each pod is Ready or hopeless."""
-        return all(name in self._seen and (is_ready(self._seen[name]) or hopeless(self._seen[name])) for name in wanted)
+        """Nothing more will change: each pod is Ready, gone, or hopeless."""
+        ready = self._ready(wanted)
+        return all(
+            name in ready or name in self._gone or (name in self._seen and self._hopeless(name)) for name in wanted
+        )
+
+    def _hopeless(self, name: str) -> bool:
+        """Whether waiting cannot help, or has not helped: an image is pulled again and again."""
+        if hopeless(self._seen[name]):
+            return True
+        if not pull_failed(self._seen[name]):
+            self._pull_failed.pop(name, None)
+            return False
+        since = self._pull_failed.setdefault(name, time.monotonic())
+        return time.monotonic() - since > PULL_PATIENCE
 
     def _why(self, node: str, name: str) -> str:
         pod = self._seen.get(name)
         said = waiting_reason(pod) if pod else "the API server never showed it"
+        if name in self._gone:
+            said = f"somebody else deleted it ({said})"
         try:
             events = self.api.list(
                 f"/api/v1/namespaces/{self.namespace}/events", {"fieldSelector": f"involvedObject.name={name}"}
@@ -259,45 +293,3 @@ def manifest(metadata: Mapping[str, Any], node: str, settings: Settings, command
             "tolerations": [toleration.manifest() for toleration in tolerations(settings)],
         },
     }
-
-
-def is_ready(pod: Mapping[str, Any]) -> bool:
-    """Running, Ready, not being deleted, with an address."""
-    status = pod.get("status") or {}
-    conditions = {c.get("type"): c.get("status") for c in status.get("conditions") or []}
-    return bool(
-        status.get("phase") == "Running"
-        and conditions.get("Ready") == "True"
-        and status.get("podIP")
-        and not (pod.get("metadata") or {}).get("deletionTimestamp")
-    )
-
-
-def hopeless(pod: Mapping[str, Any]) -> bool:
-    """Whether waiting cannot help: the kubelet has refused it, or its container can never start."""
-    status = pod.get("status") or {}
-    if status.get("phase") in ("Failed", "Succeeded"):
-        return True
-    return any(
-        ((container.get("state") or {}).get("waiting") or {}).get("reason") in HOPELESS
-        for container in status.get("containerStatuses") or []
-    )
-
-
-def waiting_reason(pod: Mapping[str, Any]) -> str:
-    """What the pod's own status says about why it is not Ready."""
-    status = pod.get("status") or {}
-    for container in status.get("containerStatuses") or []:
-        state = container.get("state") or {}
-        for kind in ("waiting", "terminated"):
-            if kind in state:
-                message = one_line(str(state[kind].get("message") or ""), 200)
-                return f"{kind}: {one_line(str(state[kind].get('reason')))}" + (f" ({message})" if message else "")
-    if status.get("reason") or status.get("message"):
-        return one_line(f"{status.get('phase')}: {status.get('reason', '')} {status.get('message', '')}", 250)
-    false = [
-        f"{c.get('type')}: {c.get('reason') or c.get('status')}"
-        for c in status.get("conditions") or []
-        if c.get("status") != "True"
-    ]
-    return f"{status.get('phase') or 'no status'}" + (f" ({', '.join(false)})" if false else "")

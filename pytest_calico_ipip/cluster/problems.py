@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from pytest_calico_ipip.cluster import permission
 from pytest_calico_ipip.errors import SetupProblem
 from pytest_calico_ipip.remote import one_line
 
@@ -14,6 +15,10 @@ class ApiRefusal(SetupProblem):
     def __init__(self, status: int, problem: str, remedy: str) -> None:
         super().__init__(problem, remedy)
         self.status = status
+
+
+class Unauthorized(ApiRefusal):
+    """The user lacks a right."""
 
 
 def refused(status: int, body: bytes, what: str, server: str) -> ApiRefusal:
@@ -27,11 +32,7 @@ def refused(status: int, body: bytes, what: str, server: str) -> ApiRefusal:
             "`kubectl get nodes`.",
         )
     if status == 403:
-        return ApiRefusal(
-            status,
-            f"{server} does not allow {what}: {said or 'Forbidden'}",
-            "Give the kubeconfig's user that right (a ClusterRole), or use a kubeconfig that has it.",
-        )
+        return _forbidden(said, what, server)
     if status == 404:
         return ApiRefusal(status, f"{server} has no {what}: {said or 'not found'}", "Is this the cluster you meant?")
     if status in (429, 500, 502, 503, 504):
@@ -44,6 +45,27 @@ def refused(status: int, body: bytes, what: str, server: str) -> ApiRefusal:
         status,
         f"{server} refused {what}: HTTP {status} {said}".rstrip(),
         "See the server's words above; admission webhooks, quotas and Pod Security speak here.",
+    )
+
+
+def _forbidden(said: str, what: str, server: str) -> ApiRefusal:
+    """Authorization says which right is missing; what admission says is about the object, whoever sends it."""
+    about = permission.refused(said)
+    if about is not None:
+        user, missing = about
+        problem, remedy = permission.sentences(user, [missing])
+        return Unauthorized(403, f"{server}: {problem}", remedy)
+    if what.startswith("GET"):  # admission has no say in reading
+        return ApiRefusal(
+            403,
+            f"{server} does not allow {what}: {said or 'Forbidden'}",
+            "Give the kubeconfig's user that right (a ClusterRole), or use a kubeconfig that has it.",
+        )
+    return ApiRefusal(
+        403,
+        f"{server} forbids {what}: {said or 'Forbidden'}",
+        "Not a missing right but a rule about the object says this: Pod Security, a quota, or a policy webhook. "
+        "Another namespace is chosen with --ipip-namespace.",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ from ipaddress import IPv4Address
 from types import TracebackType
 
 from pytest_calico_ipip import __version__
-from pytest_calico_ipip.cluster import cleanup, facts, lists
+from pytest_calico_ipip.cluster import cleanup, facts, lists, rights
 from pytest_calico_ipip.cluster.connection import Api
 from pytest_calico_ipip.cluster.exec import Executed, execute
 from pytest_calico_ipip.cluster.facts import CalicoPod, NodeFacts, PodFacts
@@ -63,6 +64,7 @@ class Sitting:
         api = Api.connect(self.settings)
         self._stack.callback(api.close)
         self._tell(f"Creating two pods on each of {len(self.nodes)} nodes of {api.server}")
+        self.problems += rights.require(api, self.settings.namespace)
         lists.require_calico(api)
         self._remove_leftovers(api)
         nodes = facts.node_facts(api.list("/api/v1/nodes"))
@@ -79,7 +81,10 @@ class Sitting:
             f"{len(pods.ready())} pods under test are Ready; reading Calico's datastore and {len(self.nodes)} nodes"
         )
         bodies, problems = lists.fetch(api, self.evidence)
-        self.problems += problems
+        self.problems += [each for each in problems if not self._told(each)]
+        if self.settings.namespace:
+            for namespace in sorted({pod.namespace for pod in facts.calico_pods(bodies).values()}):
+                self.problems += rights.may_ask_bird(api, namespace)
         tested = facts.pod_facts(bodies, pods.namespace, pods.names)
         readings = self._read_nodes(api, connections, bodies, tested)
         capture = CaptureRound(self.settings, self.evidence, nodes, readings, tested, connections.open)
@@ -162,6 +167,11 @@ class Sitting:
         self.problems += [f"{node}: {reading.problem}" for node, reading in readings.items() if reading.problem]
         return readings
 
+    def _told(self, problem: str) -> bool:
+        """Whether the same right was missed before, with what its lack costs."""
+        rights = (re.match(r".* may not \S+ \S+", told.partition(": ")[0]) for told in self.problems)
+        return any(right[0] in problem for right in rights if right)
+
     def _read_again(self, api: Api) -> None:
         try:
             lists.fetch(api, self.evidence, after=True)
@@ -172,7 +182,8 @@ class Sitting:
         try:
             removed = cleanup.remove_expired(api)
         except IpipError as error:
-            self.problems.append(f"leftovers of earlier runs could not be looked for: {error.problem}")
+            if not self._told(error.problem):
+                self.problems.append(f"leftovers of earlier runs could not be looked for: {error.problem}")
             return
         if removed:
             self._tell(f"Removed what an interrupted run had left: {', '.join(removed)}")

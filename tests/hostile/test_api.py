@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_calico_ipip.cluster import facts, nodes, pods
+from pytest_calico_ipip.cluster import facts, nodes, pod_status
 from pytest_calico_ipip.cluster.lists import BLOCKS
 from tests.hostile.values import any_json
 
@@ -44,5 +44,5 @@ def test_words_of_a_node_are_told_in_one_printable_line(key: str, value: str, an
 def test_words_of_a_kubelet_are_told_in_one_printable_line(reason: str, message: str) -> None:
     """Why a container waits is the image registry's own words, too."""
     waiting = {"state": {"waiting": {"reason": reason, "message": message}}}
-    assert pods.waiting_reason({"status": {"containerStatuses": [waiting]}}).isprintable()
-    assert pods.waiting_reason({"status": {"phase": "Failed", "reason": reason, "message": message}}).isprintable()
+    assert pod_status.waiting_reason({"status": {"containerStatuses": [waiting]}}).isprintable()
+    assert pod_status.waiting_reason({"status": {"phase": "Failed", "reason": reason, "message": message}}).isprintable()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any, cast
@@ -10,8 +11,9 @@ import pytest
 
 from pytest_calico_ipip.cluster.cleanup import expired
 from pytest_calico_ipip.cluster.connection import Api
-from pytest_calico_ipip.cluster.pods import EXPIRES, RUN_LABEL, TIME, PodsUnderTest, hopeless, manifest, waiting_reason
-from pytest_calico_ipip.cluster.problems import ApiRefusal
+from pytest_calico_ipip.cluster.pod_status import hopeless, waiting_reason
+from pytest_calico_ipip.cluster.pods import EXPIRES, RUN_LABEL, TIME, PodsUnderTest, manifest
+from pytest_calico_ipip.cluster.problems import ApiRefusal, Unauthorized
 from pytest_calico_ipip.errors import SetupProblem
 from pytest_calico_ipip.settings import Settings
 
@@ -88,12 +90,12 @@ def test_whatever_happens_they_end(error: type[BaseException] | BaseException) -
 
 
 def test_what_was_made_before_a_refusal_ends_too() -> None:
-    """The API refuses the second pod for good: the namespace is deleted, and the error goes on."""
+    """The user may create no further pod: the namespace is deleted, and the error goes on."""
 
     class Forbidding(InMemory):
         def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
             if method == "POST" and (body or {}).get("metadata", {}).get("name") == "sleep-curl-1-second":
-                raise ApiRefusal(403, "pods is forbidden", "")
+                raise Unauthorized(403, "pods is forbidden", "")
             return super().send(method, path, body)
 
     api = Forbidding([])
@@ -141,6 +143,75 @@ def test_a_pod_that_is_refused_leaves_the_others() -> None:
     api = InMemory([dict.fromkeys(NAMES, READY)], refuse="sleep-curl-2")
     with pods(api, pod_timeout=0.05) as under_test:
         assert under_test.problems == ["sleep-curl-2 on n2 could not be created: sleep-curl-2 is refused"]
+
+
+def test_pods_that_are_all_refused_are_not_waited_for() -> None:
+    """Admission's own words, at once: a pod that never came to be needs no time-out."""
+
+    class Refusing(InMemory):
+        def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+            if method == "POST" and (body or {}).get("kind") == "Pod":
+                raise ApiRefusal(403, 'pods "x" is forbidden: exceeded quota: small', "look at the quota")
+            return super().send(method, path, body)
+
+    began = time.monotonic()
+    with pytest.raises(SetupProblem) as caught, pods(Refusing([]), pod_timeout=60.0) as under_test:
+        under_test.wait(print)
+    assert caught.value.problem.endswith("exceeded quota: small")
+    assert caught.value.remedy == "look at the quota"
+    assert time.monotonic() - began < 5
+
+
+def test_an_image_that_is_not_there_is_not_waited_for() -> None:
+    """What the registry said is final; a registry that did not answer is asked for longer, but not until the end."""
+
+    def pulling(reason: str, message: str) -> dict[str, Any]:
+        waiting = {"reason": reason, "message": message}
+        return {"status": {"phase": "Pending", "containerStatuses": [{"state": {"waiting": waiting}}]}}
+
+    assert hopeless(pulling("ErrImagePull", 'failed to resolve reference "x/y": x/y: not found'))
+    assert hopeless(pulling("ErrImagePull", "unexpected status: 401 Unauthorized"))
+    assert not hopeless(pulling("ErrImagePull", "dial tcp 10.0.0.1:443: i/o timeout"))
+    assert not hopeless(pulling("ContainerCreating", "not found"))
+
+
+def test_an_image_that_does_not_come_is_not_waited_for_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kubelet's second attempt has failed as well by then; the others are used."""
+    monkeypatch.setattr("pytest_calico_ipip.cluster.pods.PULL_PATIENCE", 0.05)
+    some = {**dict.fromkeys(NAMES, READY), "sleep-curl-2": PULLING}
+    began = time.monotonic()
+    with pods(InMemory([some] * 1_000_000), pod_timeout=30.0) as under_test:
+        under_test.wait(print)
+    assert time.monotonic() - began < 5
+    assert len(under_test.problems) == 1
+    assert "ImagePullBackOff" in under_test.problems[0]
+
+
+def test_a_pod_that_somebody_deletes_is_not_waited_for() -> None:
+    """As an eviction does: told with what the pod last said of itself."""
+
+    class Evicting(InMemory):
+        def watch(self, path: str, query: Mapping[str, str], seconds: float) -> Iterator[dict[str, Any]]:
+            yield from super().watch(path, query, seconds)
+            status = {"phase": "Failed", "reason": "Evicted", "message": "The node was low on memory."}
+            yield {"type": "DELETED", "object": {"metadata": {"name": "sleep-curl-1"}, "status": status}}
+
+    began = time.monotonic()
+    with pods(Evicting([{**dict.fromkeys(NAMES, READY), "sleep-curl-1": PULLING}]), pod_timeout=30.0) as under_test:
+        under_test.wait(print)
+    assert time.monotonic() - began < 5
+    assert "sleep-curl-1 on n1 is not Ready: somebody else deleted it" in under_test.problems[0]
+    assert "Evicted The node was low on memory." in under_test.problems[0]
+
+
+def test_the_runs_own_namespace_takes_restricted_pods_only() -> None:
+    """Pod Security's label says what our pods keep to."""
+    api = InMemory([])
+    with pods(api):
+        pass
+    assert api.bodies[0]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert RUN_LABEL in api.bodies[0]["metadata"]["labels"]
+    assert "pod-security.kubernetes.io/enforce" not in api.bodies[1]["metadata"]["labels"]
 
 
 def test_the_pod_fits_the_restricted_level() -> None:

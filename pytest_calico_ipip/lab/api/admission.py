@@ -7,7 +7,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from pytest_calico_ipip.lab.api import errors, podsecurity, quota, scheduler
-from pytest_calico_ipip.lab.api.resources import Resource
+from pytest_calico_ipip.lab.api.resources import RBAC, Resource
 from pytest_calico_ipip.lab.api.selectors import Object
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _LABEL = re.compile(r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
 _SUBDOMAIN = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+_NO_SEGMENT = re.compile(r"[/%]|^\.{1,2}$")
 _SUFFIX = "bcdfghjklmnpqrstvwxz2456789"  # Kubernetes': nothing that could spell a word
 _WHAT_IS_A_LABEL = (
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end "
@@ -54,7 +55,9 @@ def named(kind: Resource, obj: Object, namespace: str | None) -> Object:
         raise errors.invalid(
             kind.kind, kind.group, name, "metadata.name", f'Invalid value: "{name}": {_WHAT_IS_A_LABEL}'
         )
-    if len(name) > 253 or not _SUBDOMAIN.match(name):
+    if kind.group == RBAC and not _NO_SEGMENT.search(name):
+        pass  # roles may have any name that can stand in a path, as `system:discovery`
+    elif len(name) > 253 or not _SUBDOMAIN.match(name):
         raise errors.invalid(
             kind.kind, kind.group, name, "metadata.name", f'Invalid value: "{name}": {_WHAT_IS_A_SUBDOMAIN}'
         )

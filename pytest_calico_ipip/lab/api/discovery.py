@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from pytest_calico_ipip.lab.api import reviews
 from pytest_calico_ipip.lab.api.errors import no_such_path
 from pytest_calico_ipip.lab.api.resources import ALL_VERBS, RESOURCES, Resource, groups, in_group
 
 # installations of kubectl that dispatch run the one nearest to this, and exec needs 1.30 or later
 GIT_VERSION = "v1.32.4"
-REVIEWS = "authorization.k8s.io"  # served for `kubectl auth can-i`, not stored
+_NOT_STORED = dict.fromkeys(reviews.KINDS, ("v1",))
 
 # the kinds and verbs of subresources that are not the resource itself
 _SUBRESOURCES: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
@@ -18,6 +19,7 @@ _SUBRESOURCES: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
     "log": ("Pod", "", "", ("get",)),
     "binding": ("Binding", "", "v1", ("create",)),
     "eviction": ("Eviction", "policy", "v1", ("create",)),
+    "token": ("TokenRequest", "authentication.k8s.io", "v1", ("create",)),
     "finalize": ("Namespace", "", "", ("update",)),
 }
 
@@ -45,13 +47,13 @@ def core_versions() -> dict[str, Any]:
 
 def group_list() -> dict[str, Any]:
     """The answer to `/apis`."""
-    found = [_group(name, versions) for name, versions in {**groups(), REVIEWS: ("v1",)}.items()]
+    found = [_group(name, versions) for name, versions in {**groups(), **_NOT_STORED}.items()]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": found}
 
 
 def group(name: str) -> dict[str, Any]:
     """The answer to `/apis/NAME`. Raises `ApiError` 404."""
-    versions = {**groups(), REVIEWS: ("v1",)}.get(name)
+    versions = {**groups(), **_NOT_STORED}.get(name)
     if versions is None:
         raise no_such_path()
     return {"kind": "APIGroup", "apiVersion": "v1", **_group(name, versions)}
@@ -65,9 +67,11 @@ def _group(name: str, versions: tuple[str, ...]) -> dict[str, Any]:
 def resource_list(name: str, version: str) -> dict[str, Any]:
     """The kinds of one group and version: the answer to `/api/v1` and `/apis/NAME/VERSION`. Raises `ApiError` 404."""
     listed = [row for resource in in_group(name, version) for row in _rows(resource)]
-    if (name, version) == (REVIEWS, "v1"):
-        review = {"name": "selfsubjectaccessreviews", "singularName": "selfsubjectaccessreview", "namespaced": False}
-        listed = [{**review, "kind": "SelfSubjectAccessReview", "verbs": ["create"]}]
+    if name in reviews.KINDS and version == "v1":
+        listed = [
+            {"name": plural, "singularName": kind.lower(), "namespaced": False, "kind": kind, "verbs": ["create"]}
+            for plural, kind in reviews.KINDS[name].items()
+        ]
     if not listed:
         raise no_such_path()
     full = f"{name}/{version}" if name else version

@@ -32,6 +32,11 @@ class ApiError(Exception):
         return body
 
 
+def qualified_details(resource: str, name: str) -> dict[str, Any]:
+    """The `details` of a refusal about a resource, and about one object of it where a name is given."""
+    return {key: value for key, value in _details(resource, name).items() if value}
+
+
 def _details(resource: str, name: str) -> dict[str, Any]:
     plural, _, group = resource.partition(".")
     return {"name": name, **({"group": group} if group else {}), "kind": plural}

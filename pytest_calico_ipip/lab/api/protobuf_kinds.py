@@ -101,6 +101,19 @@ _RESOURCE_ATTRIBUTES: Message = {
     number: (name, "string")
     for number, name in enumerate(("namespace", "verb", "group", "version", "resource", "subresource", "name"), start=1)
 }
+_POLICY_RULE: Message = {
+    number: (name, ["string"])
+    for number, name in enumerate(("verbs", "apiGroups", "resources", "resourceNames", "nonResourceURLs"), start=1)
+}
+_SUBJECT: Message = {
+    1: ("kind", "string"),
+    2: ("apiGroup", "string"),
+    3: ("name", "string"),
+    4: ("namespace", "string"),
+}
+_ROLE_REFERENCE: Message = {1: ("apiGroup", "string"), 2: ("kind", "string"), 3: ("name", "string")}
+_ROLE: Message = {1: ("metadata", _META), 2: ("rules", [_POLICY_RULE])}
+_ROLE_BINDING: Message = {1: ("metadata", _META), 2: ("subjects", [_SUBJECT]), 3: ("roleRef", _ROLE_REFERENCE)}
 _OBJECT_REFERENCE: Message = {
     1: ("kind", "string"),
     2: ("namespace", "string"),
@@ -128,6 +141,21 @@ KINDS: dict[str, Message] = {
     "Binding": {1: ("metadata", _META), 2: ("target", _OBJECT_REFERENCE)},
     "Eviction": {1: ("metadata", _META), 2: ("deleteOptions", _DELETE_OPTIONS)},
     "DeleteOptions": _DELETE_OPTIONS,
+    "Role": _ROLE,
+    "ClusterRole": _ROLE,
+    "RoleBinding": _ROLE_BINDING,
+    "ClusterRoleBinding": _ROLE_BINDING,
+    "TokenRequest": {
+        1: ("metadata", _META),
+        2: ("spec", {1: ("audiences", ["string"]), 4: ("expirationSeconds", "int")}),
+        3: ("status", IGNORED),
+    },
+    "SelfSubjectReview": {1: ("metadata", _META), 2: ("status", IGNORED)},
+    "SelfSubjectRulesReview": {
+        1: ("metadata", _META),
+        2: ("spec", {1: ("namespace", "string")}),
+        3: ("status", IGNORED),
+    },
     "SelfSubjectAccessReview": {
         1: ("metadata", _META),
         2: (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 CALICO = "crd.projectcalico.org"
+RBAC = "rbac.authorization.k8s.io"
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
 
@@ -77,12 +78,18 @@ _ORDERED = (
     ),
     Resource("endpoints", "Endpoints", short_names=("ep",), counts_generations=False),
     Resource("resourcequotas", "ResourceQuota", short_names=("quota",), subresources=("status",)),
-    Resource("serviceaccounts", "ServiceAccount", short_names=("sa",), counts_generations=False),
+    Resource(
+        "serviceaccounts", "ServiceAccount", short_names=("sa",), subresources=("token",), counts_generations=False
+    ),
     Resource("daemonsets", "DaemonSet", "apps", short_names=("ds",), categories=_ALL, subresources=("status",)),
     Resource("deployments", "Deployment", "apps", short_names=("deploy",), categories=_ALL, subresources=("status",)),
     Resource("replicasets", "ReplicaSet", "apps", short_names=("rs",), categories=_ALL, subresources=("status",)),
     Resource("networkpolicies", "NetworkPolicy", "networking.k8s.io", short_names=("netpol",)),
     Resource("endpointslices", "EndpointSlice", "discovery.k8s.io"),
+    Resource("roles", "Role", RBAC, counts_generations=False),
+    Resource("rolebindings", "RoleBinding", RBAC, counts_generations=False),
+    Resource("clusterroles", "ClusterRole", RBAC, namespaced=False, counts_generations=False),
+    Resource("clusterrolebindings", "ClusterRoleBinding", RBAC, namespaced=False, counts_generations=False),
     Resource("leases", "Lease", "coordination.k8s.io", counts_generations=False),
     _calico("ippools", "IPPool"),
     _calico("felixconfigurations", "FelixConfiguration"),

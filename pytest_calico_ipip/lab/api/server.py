@@ -1,11 +1,9 @@
-"""The lab's API server: TLS, the token, and the way from a path to the store or to a container."""
+"""The lab's API server: TLS, who may, and the way from a path to the store or to a container."""
 
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
-import secrets
 import ssl
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -15,14 +13,16 @@ from typing import Any
 import trustme
 from aiohttp import web
 
-from pytest_calico_ipip.lab.api import discovery, errors, kubeconfig, openapi
+from pytest_calico_ipip.lab.api import actions, discovery, errors, kubeconfig, openapi, rbac, reviews
 from pytest_calico_ipip.lab.api.errors import ApiError
 from pytest_calico_ipip.lab.api.objects import Objects, answer
 from pytest_calico_ipip.lab.api.paths import Target, parse
 from pytest_calico_ipip.lab.api.podstreams import PodStreams
 from pytest_calico_ipip.lab.api.query import body
+from pytest_calico_ipip.lab.api.rbac import Authorizer, User
 from pytest_calico_ipip.lab.api.runtime import Runtime
 from pytest_calico_ipip.lab.api.store import Store
+from pytest_calico_ipip.lab.api.users import Users
 
 _LOG = logging.getLogger(__name__)
 _OPEN = frozenset({"healthz", "livez", "readyz", "version"})  # as in Kubernetes: without a token
@@ -30,15 +30,19 @@ _LARGEST_BODY = 8 * 1024 * 1024  # bytes
 
 
 class ApiServer:
-    """Serves a store over HTTPS. `start` writes the kubeconfig; until then `url` and `kubeconfig` are not there."""
+    """Serves a store over HTTPS. `start` writes the kubeconfig; what stands below is there from then on."""
 
     url: str
     kubeconfig: Path
+    authority: trustme.CA
 
     def __init__(self, store: Store, runtime: Runtime) -> None:
+        for resource, role in rbac.defaults():
+            store.create(resource, role)
         self._objects = Objects(store)
         self._streams = PodStreams(store, runtime)
-        self._token = secrets.token_urlsafe(32)
+        self._authorizer = Authorizer(store)
+        self._users = Users(store, self._authorizer)
         self._runner: web.AppRunner | None = None
 
     async def start(self, state: Path, host: str = "127.0.0.1", port: int = 0) -> Path:
@@ -47,6 +51,10 @@ class ApiServer:
         names = dict.fromkeys([host, "127.0.0.1", "localhost", "kubernetes.default.svc"])
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         _use(tls, authority.issue_cert(*names, key_type=trustme.KeyType.ECDSA), state)
+        # a client may show a certificate of this authority in the place of a token
+        tls.load_verify_locations(cadata=authority.cert_pem.bytes().decode())
+        tls.verify_mode = ssl.CERT_OPTIONAL
+        self.authority = authority
         app = web.Application(client_max_size=_LARGEST_BODY)
         app.router.add_route("*", "/{path:.*}", self._handle)
         # a client that goes away ends its watch, its log and its process at once
@@ -58,7 +66,9 @@ class ApiServer:
         address = f"[{host}]" if ":" in host else host
         self.url = f"https://{address}:{bound}"
         self.kubeconfig = state / "kubeconfig"
-        kubeconfig.write(self.kubeconfig, url=self.url, authority=authority.cert_pem.bytes(), token=self._token)
+        kubeconfig.write(
+            self.kubeconfig, url=self.url, authority=authority.cert_pem.bytes(), token=self._users.admin_token
+        )
         return self.kubeconfig
 
     async def stop(self) -> None:
@@ -87,15 +97,26 @@ class ApiServer:
         root = parts[0] if parts else ""
         if root in _OPEN:
             return answer(discovery.version()) if root == "version" else web.Response(text="ok")
-        self._authenticate(request)
+        user = self._users.asking(request)
         if found := _about(parts):
+            self._authorizer.require(user, actions.on_path(request))
             return answer(found)
-        if parts[:3] == ["apis", discovery.REVIEWS, "v1"] and parts[3:] == ["selfsubjectaccessreviews"]:
-            return answer(await _review(request), 201)
+        if reviews.is_review(parts):
+            return await self._review(request, user, parts[1], parts[3])
         target = parse(parts)
         if target is None:
+            # who may not ask for a kind is not told whether it exists
+            self._authorizer.require(user, actions.on_unknown(request, parts))
             raise errors.no_such_path()
+        for action in actions.on_target(request, target):
+            self._authorizer.require(user, action)
         return await self._serve(request, target)
+
+    async def _review(self, request: web.Request, user: User, group: str, plural: str) -> web.StreamResponse:
+        if request.method != "POST":
+            raise ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+        self._authorizer.require(user, rbac.Action("create", group, plural))
+        return answer(reviews.answered(group, plural, self._authorizer, user, await _asked(request)), 201)
 
     async def _serve(self, request: web.Request, target: Target) -> web.StreamResponse:
         stream = {"exec": self._streams.exec, "attach": self._streams.attach, "log": self._streams.log}.get(
@@ -103,6 +124,9 @@ class ApiServer:
         )
         if stream is not None:
             return await stream(request, target)
+        if target.subresource == "token" and request.method == "POST":
+            asked = await _asked(request)
+            return answer(self._users.issue(target.namespace or "", target.name or "", asked), 201)
         verbs: dict[tuple[str, bool], Callable[[web.Request, Target], Awaitable[web.StreamResponse]]] = {
             ("GET", True): self._objects.get,
             ("GET", False): self._objects.list_or_watch,
@@ -118,11 +142,6 @@ class ApiServer:
             why = "the server does not allow this method on the requested resource"
             raise ApiError(405, "MethodNotAllowed", why)
         return await verb(request, target)
-
-    def _authenticate(self, request: web.Request) -> None:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), self._token.encode()):
-            raise ApiError(401, "Unauthorized", "Unauthorized")
 
 
 def _use(tls: ssl.SSLContext, certificate: trustme.LeafCert, state: Path) -> None:
@@ -153,8 +172,8 @@ def _about(parts: list[str]) -> dict[str, Any] | None:
     return None
 
 
-async def _review(request: web.Request) -> dict[str, Any]:
-    """`kubectl auth can-i`: whoever holds the token may do everything."""
+async def _asked(request: web.Request) -> dict[str, Any]:
     asked = body(await request.read(), request.headers.get("Content-Type", "")) or {}
-    meta = {"kind": "SelfSubjectAccessReview", "apiVersion": f"{discovery.REVIEWS}/v1", "metadata": {}}
-    return {**meta, "spec": asked.get("spec", {}), "status": {"allowed": True, "reason": "the lab's only user"}}
+    if not isinstance(asked, dict):
+        raise errors.bad_request("the body holds no object")
+    return asked

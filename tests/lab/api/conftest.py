@@ -41,8 +41,7 @@ class LabApi:
 
         self._stop = asyncio.Event()
         self.store = Store()
-        for number, name in enumerate(NODES, start=1):
-            self.store.create("nodes", fakes.node(name, number))
+        self.fill()
         self.server = ApiServer(self.store, self.runtime)
         self.kubeconfig = await self.server.start(self._state)
         kubelet = asyncio.create_task(fakes.kubelet(self.store))
@@ -50,6 +49,11 @@ class LabApi:
         await self._stop.wait()
         kubelet.cancel()
         await self.server.stop()
+
+    def fill(self) -> None:
+        """Three ready nodes."""
+        for number, name in enumerate(NODES, start=1):
+            self.store.create("nodes", fakes.node(name, number))
 
     def start(self) -> None:
         self._thread.start()

@@ -243,3 +243,24 @@ def test_nodes_are_cordoned_and_drained(shell: Shell) -> None:
     shell(f"kubectl uncordon {node}")
     shell("kubectl label pod -n sleep-curl sleep-curl-1 role=first")
     assert shell("kubectl get pod -n sleep-curl -l role=first -o name") == "pod/sleep-curl-1\n"
+
+
+def test_rights_as_an_administrator_gives_them(shell: Shell, lab_api: LabApi) -> None:
+    """Account, token, role and binding by kubectl's own commands; `auth can-i` sees what they give."""
+    shell("kubectl create ns sleep-curl")
+    shell("kubectl create serviceaccount robot -n sleep-curl")
+    token = shell("kubectl create token robot -n sleep-curl --duration=10m").strip()
+    robot = f"kubectl --server={lab_api.server.url} --token={token} --kubeconfig=/dev/null --insecure-skip-tls-verify"
+    who = "system:serviceaccount:sleep-curl:robot"
+    assert who in shell(f"{robot} auth whoami")
+    said = shell(f"{robot} get pods -n sleep-curl", code=1)
+    assert said == (
+        f'Error from server (Forbidden): pods is forbidden: User "{who}" cannot list resource "pods" in API group "" '
+        'in the namespace "sleep-curl"\n'
+    )
+    shell("kubectl create role reader --verb=get,list --resource=pods,pods/log -n sleep-curl")
+    shell("kubectl create rolebinding reader --role=reader --serviceaccount=sleep-curl:robot -n sleep-curl")
+    assert "No resources found" in shell(f"{robot} get pods -n sleep-curl")
+    assert shell(f"kubectl auth can-i list pods -n sleep-curl --as={who}") == "yes\n"
+    assert "no" in shell(f"kubectl auth can-i list pods --as={who}", code=1)
+    assert re.search(r"pods/log +\[\] +\[\] +\[get list\]", shell(f"{robot} auth can-i --list -n sleep-curl"))
