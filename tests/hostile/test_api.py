@@ -45,4 +45,6 @@ def test_words_of_a_kubelet_are_told_in_one_printable_line(reason: str, message:
     """Why a container waits is the image registry's own words, too."""
     waiting = {"state": {"waiting": {"reason": reason, "message": message}}}
     assert pod_status.waiting_reason({"status": {"containerStatuses": [waiting]}}).isprintable()
-    assert pod_status.waiting_reason({"status": {"phase": "Failed", "reason": reason, "message": message}}).isprintable()
+    assert pod_status.waiting_reason(
+        {"status": {"phase": "Failed", "reason": reason, "message": message}}
+    ).isprintable()

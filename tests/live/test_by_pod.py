@@ -39,12 +39,12 @@ def test_a_helper_on_each_node_before_the_pods_in_a_namespace_that_admits_them()
     assert api.sent[-1] == ("DELETE", "/api/v1/namespaces/sleep-curl-abc123")
 
 
-def test_with_ssh_there_is_no_helper_and_no_label_for_it() -> None:
-    """The namespace stays as strict as the cluster has it."""
+def test_with_ssh_there_is_no_helper_and_the_namespace_is_strict() -> None:
+    """Nothing privileged gets into a namespace that needs no helper."""
     api = InMemory([])
     with pods(api):
         pass
-    assert "pod-security.kubernetes.io/enforce" not in api.bodies[0]["metadata"]["labels"]
+    assert api.bodies[0]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
     assert len(api.sent) == 6
 
 
