@@ -105,6 +105,7 @@ class Given:
     ini_directory: Path  # what relative paths of the ini file start from
     titles: tuple[str, ...] = ("the command line", "the environment", "the ini file")
     in_lab: bool = False
+    in_worker: bool = False  # of pytest-xdist: the controller observes, and has checked where to
 
     @classmethod
     def read(cls, config: pytest.Config) -> Given:
@@ -121,6 +122,7 @@ class Given:
             directory=config.invocation_params.dir,
             ini_directory=config.inipath.parent if config.inipath else config.rootpath,
             in_lab=os.environ.get(IN_LAB, "") not in NO,
+            in_worker=hasattr(config, "workerinput"),
         )
 
     def text(self, flag: str) -> str | None:
@@ -276,7 +278,7 @@ def _evidence(given: Given, source: Option) -> Path | None:
             "--ipip-evidence keeps what a run reads, and a replay reads nothing new",
             f"leave it out: the evidence stays where it is, in {given.text('--ipip-replay')}",
         )
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if path.exists() and not given.in_worker and (not path.is_dir() or any(path.iterdir())):
         raise UsageProblem(
             f"--ipip-evidence: {path} is there already and is no empty directory",
             "name a new directory: evidence of two runs must not mix, and nothing of yours is deleted",

@@ -13,6 +13,7 @@ from pytest_calico_ipip.conclusion import conclude, describe
 from pytest_calico_ipip.errors import IpipError, UsageProblem
 from pytest_calico_ipip.gathering import Gathering
 from pytest_calico_ipip.session import notes
+from pytest_calico_ipip.sharing import Sharing, wish
 
 pytest_plugins = ["pytest_calico_ipip.fixtures"]
 
@@ -67,6 +68,8 @@ def pytest_configure(config: pytest.Config) -> None:
         session.refuse(config)
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Gathering(config), "calico_ipip_gathering")
+        if session.parallel(config) and not session.only_listing(config) and session.observes(config):
+            config.pluginmanager.register(Sharing(config), "calico_ipip_sharing")
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -84,6 +87,8 @@ def pytest_configure_node(node: Any) -> None:
         subjects = session.subjects(node.config)
         if subjects.problem is None:
             node.workerinput["ipip_nodes"] = list(subjects.nodes)
+        else:
+            node.workerinput["ipip_problem"] = [subjects.problem.problem, subjects.problem.remedy]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -124,6 +129,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         session.refuse_unknown_nodes(config)
     for item in ours:
         describe(item)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """xdist: a worker whose tests need the evidence says so."""
+    wish(session.config, session.items)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

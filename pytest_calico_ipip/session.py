@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_calico_ipip import options, selection
-from pytest_calico_ipip.errors import IpipError, UnknownNode, UsageProblem
+from pytest_calico_ipip.errors import IpipError, SetupProblem, UnknownNode, UsageProblem
+from pytest_calico_ipip.evidence import Evidence
 from pytest_calico_ipip.report.wording import plain
 from pytest_calico_ipip.selection import Subjects
 from pytest_calico_ipip.settings import Settings
@@ -24,6 +25,7 @@ SETTINGS = pytest.StashKey[Settings]()
 SUBJECTS = pytest.StashKey[Subjects]()
 WORLD: pytest.StashKey[World] = pytest.StashKey()  # what this process's tests judged
 PROBLEMS = pytest.StashKey[tuple[str, ...]]()  # what the observers met, as run.json has it
+OBSERVED = pytest.StashKey[Path]()  # where a controller of pytest-xdist wrote what its workers judge
 
 PACKAGE = Path(__file__).resolve().parent
 SUITES = (PACKAGE / "conformance", PACKAGE.parent / "conformance")  # in a wheel, and in a checkout
@@ -32,13 +34,7 @@ SUITES = (PACKAGE / "conformance", PACKAGE.parent / "conformance")  # in a wheel
 def settings(config: pytest.Config) -> Settings:
     """The settings; raises UsageProblem each time where they are wrong."""
     if SETTINGS not in config.stash:
-        decided = options.settings(options.Given.read(config))
-        if decided.replay is None and parallel(config):
-            raise UsageProblem(
-                "a live run is one observation of the whole cluster, and cannot be shared out by pytest-xdist",
-                "leave -n out (the run is parallel inside); a replay may be shared out",
-            )
-        config.stash[SETTINGS] = decided
+        config.stash[SETTINGS] = options.settings(options.Given.read(config))
     return config.stash[SETTINGS]
 
 
@@ -48,6 +44,14 @@ def live(config: pytest.Config) -> bool:
         return settings(config).replay is None
     except UsageProblem:
         return True  # nothing will be asserted, and that is not in order
+
+
+def observes(config: pytest.Config) -> bool:
+    """Whether the settings, as far as they are in order, lead to a cluster."""
+    try:
+        return settings(config).kubeconfig is not None
+    except UsageProblem:
+        return False
 
 
 def subjects(config: pytest.Config) -> Subjects:
@@ -60,9 +64,11 @@ def subjects(config: pytest.Config) -> Subjects:
 def _subjects(config: pytest.Config) -> Subjects:
     if only_listing(config):
         return Subjects(planned=True)
-    handed = getattr(config, "workerinput", {}).get("ipip_nodes")
-    if handed is not None:
-        return Subjects(nodes=tuple(handed))
+    handed = getattr(config, "workerinput", {})
+    if "ipip_nodes" in handed:
+        return Subjects(nodes=tuple(handed["ipip_nodes"]))
+    if "ipip_problem" in handed:
+        return Subjects(problem=SetupProblem(*handed["ipip_problem"]))
     try:
         return selection.read(settings(config), progress(config))
     except IpipError as problem:
@@ -74,15 +80,25 @@ def world(config: pytest.Config) -> World | None:
     if WORLD in config.stash:
         return config.stash[WORLD]
     try:
-        replay = settings(config).replay
-        if replay is None or not parallel(config):
+        root = settings(config).replay or config.stash.get(OBSERVED, None)
+        if root is None or not parallel(config):
             return None
         from pytest_calico_ipip.judge.load import load
 
-        config.stash[WORLD] = replace(load(replay), selected=subjects(config).nodes)
+        config.stash[WORLD] = replace(load(root), selected=subjects(config).nodes)
     except (IpipError, OSError):
         return None  # what is wrong with the evidence has been told by every test
     return config.stash[WORLD]
+
+
+def observe(config: pytest.Config, decided: Settings, nodes: tuple[str, ...], root: Path) -> None:
+    """Observe the cluster into a directory, with progress on the terminal. Raises `SetupProblem`."""
+    from pytest_calico_ipip.observation import observe  # loads the Kubernetes client and testinfra
+
+    root.mkdir(parents=True, exist_ok=True)
+    observe(decided, nodes, Evidence(root), progress(config))
+    config.stash[PROBLEMS] = recorded_problems(root)
+    progress(config)("Judging the evidence")
 
 
 def notes(config: pytest.Config) -> dict[str, list[str]]:
@@ -149,12 +165,9 @@ def refuse_unknown_nodes(config: pytest.Config) -> None:
 def parallel(config: pytest.Config) -> bool:
     """Whether pytest-xdist shares tests out, in its controller or in a worker of it."""
     option = config.option
-    return bool(
-        hasattr(config, "workerinput")
-        or getattr(option, "numprocesses", None)
-        or getattr(option, "tx", None)
-        or getattr(option, "dist", "no") != "no"
-    )
+    # --dist without workers, and -n0, are no distribution
+    distributed = getattr(option, "dist", "no") != "no" and getattr(option, "tx", None)
+    return bool(hasattr(config, "workerinput") or getattr(option, "numprocesses", None) or distributed)
 
 
 def fixture_of_ours(definition: Any, name: str) -> bool:

@@ -138,18 +138,6 @@ def test_unknown_node_under_xdist(project: Project) -> None:
     assert "no node 'n9'" in result.stderr.str()
 
 
-@pytest.mark.parametrize("source", ["--ipip-lab", "--kubeconfig=config"])
-def test_a_live_run_is_not_shared_out(project: Project, source: str) -> None:
-    """A live run under pytest-xdist is refused before anything starts."""
-    project.tests(OURS)
-    (project.path / "config").write_text(
-        "current-context: a\ncontexts: [{name: a, context: {cluster: c}}]\nclusters: [{name: c, cluster: {server: s}}]"
-    )
-    result = project.run("-n2", source)
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert "pytest-xdist" in result.stderr.str()
-
-
 def test_xdist_without_a_source(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where only the workers meet tests of the suite, each is an ERROR with the sentence; no cluster is touched."""
     project.tests(OURS)
