@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_calico_ipip.errors import UsageProblem
 from pytest_calico_ipip.report.messages import LANGUAGES
@@ -76,10 +77,13 @@ OPTIONS = (
 BY_FLAG = {option.flag: option for option in OPTIONS}
 
 
-def add_options(parser: pytest.Parser) -> None:
-    """Register every option with its ini twin."""
+def add_options(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Register every option with its ini twin; `--kubeconfig` is shared with a plugin that has the same one."""
     group = parser.getgroup("calico-ipip", "Calico IPIP conformance (environment twins: KUBECONFIG, IPIP_…)")
     for option in OPTIONS:
+        parser.addini(option.dest, f"{option.help} (as {option.flag})", default="")
+        if option is KUBECONFIG and _others_bring_it(pluginmanager):
+            continue
         # no default here: None means that the command line is silent, and the next source is asked
         if option.kind == "flag":
             group.addoption(option.flag, dest=option.dest, action="store_true", default=None, help=option.help)
@@ -93,7 +97,21 @@ def add_options(parser: pytest.Parser) -> None:
                 metavar=option.metavar,
                 help=option.help.replace("%", "%%"),
             )
-        parser.addini(option.dest, f"{option.help} (as {option.flag})", default="")
+
+
+def _others_bring_it(pluginmanager: pytest.PytestPluginManager) -> bool:
+    """Whether pytest-kind, whose `--kubeconfig` means the same, is or will be loaded: two would stop pytest."""
+    if pluginmanager.is_blocked("pytest-kind"):  # the name of its entry point
+        return False
+    return importlib.util.find_spec("pytest_kind") is not None
+
+
+def spoken(config: pytest.Config, option: Option) -> Any:
+    """What the command line says of an option; None where it is silent."""
+    value = getattr(config.option, option.dest, None)
+    if value is None and option is KUBECONFIG:
+        value = getattr(config.option, "kubeconfig", None)  # the one that is shared
+    return value
 
 
 @dataclass(frozen=True)
@@ -112,7 +130,7 @@ class Given:
         """Ask the command line, the environment and the ini file."""
         line: dict[str, str] = {}
         for option in OPTIONS:
-            value = getattr(config.option, option.dest, None)
+            value = spoken(config, option)
             if value is not None:
                 line[option.flag] = " ".join(value) if isinstance(value, list) else str(value)
         environment = {o.flag: os.environ[o.variable] for o in OPTIONS if os.environ.get(o.variable)}

@@ -18,9 +18,9 @@ from pytest_calico_ipip.sharing import Sharing, wish
 pytest_plugins = ["pytest_calico_ipip.fixtures"]
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Options and their ini twins."""
-    options.add_options(parser)
+    options.add_options(parser, pluginmanager)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -127,8 +127,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not session.only_listing(config) and not hasattr(config, "workerinput"):
         session.refuse(config)
         session.refuse_unknown_nodes(config)
+    timed = config.pluginmanager.has_plugin("timeout")
     for item in ours:
         describe(item)
+        if timed and item.get_closest_marker("timeout") is None:
+            # pytest-timeout would count the whole observation, which has bounds of its own, as the first test's set-up
+            item.add_marker(pytest.mark.timeout(func_only=True))
 
 
 @pytest.hookimpl(tryfirst=True)

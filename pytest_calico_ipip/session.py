@@ -134,7 +134,7 @@ def asked_for(config: pytest.Config) -> bool:
     Elsewhere the plugin stays silent whatever KUBECONFIG says, until a test of the suite is collected.
     """
     flags = (*options.SOURCES, options.BY_FLAG["--ipip-cleanup"])
-    return any(getattr(config.option, option.dest, None) is not None for option in flags) or any(
+    return any(options.spoken(config, option) is not None for option in flags) or any(
         _names_suite(config, argument) for argument in config.args
     )
 
