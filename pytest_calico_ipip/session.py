@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_calico_ipip import options, selection
+from pytest_calico_ipip import options, selection, temporary
 from pytest_calico_ipip.errors import IpipError, SetupProblem, UnknownNode, UsageProblem
 from pytest_calico_ipip.evidence import Evidence
 from pytest_calico_ipip.report.wording import plain
@@ -95,6 +95,7 @@ def observe(config: pytest.Config, decided: Settings, nodes: tuple[str, ...], ro
     """Observe the cluster into a directory, with progress on the terminal. Raises `SetupProblem`."""
     from pytest_calico_ipip.observation import observe  # loads the Kubernetes client and testinfra
 
+    temporary.remove_abandoned()
     root.mkdir(parents=True, exist_ok=True)
     observe(decided, nodes, Evidence(root), progress(config))
     config.stash[PROBLEMS] = recorded_problems(root)

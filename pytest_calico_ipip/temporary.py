@@ -46,8 +46,12 @@ def make(kind: str) -> Held:
     return Held(path, lock)
 
 
-def abandoned() -> Iterator[Path]:
-    """Directories of this user whose owners are dead. Each is removed when the next one is asked for."""
+def remove_abandoned() -> list[str]:
+    """Remove the directories of this user whose owners are dead; their names."""
+    return [path.name for path in _abandoned()]
+
+
+def _abandoned() -> Iterator[Path]:
     folder = Path(tempfile.gettempdir())
     for path in sorted(folder.glob(f"{PREFIX}*")):
         with contextlib.suppress(OSError):
