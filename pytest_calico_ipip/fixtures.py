@@ -93,7 +93,8 @@ def world(pytestconfig: pytest.Config, ipip_settings: Settings, nodes: tuple[str
                 held = temporary.make("evidence")
                 root = held.path
             session.observe(pytestconfig, ipip_settings, nodes, root)
-        loaded = replace(load(root), selected=nodes)
+        with sharing.in_turn(pytestconfig):
+            loaded = replace(load(root), selected=nodes)
         pytestconfig.stash[session.WORLD] = loaded  # what failed is explained at the end of the run
         yield loaded
     finally:

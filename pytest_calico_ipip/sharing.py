@@ -5,8 +5,10 @@ A worker that dies is replaced while the evidence stays, and Ctrl-C reaches the 
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +93,18 @@ def evidence(config: pytest.Config, kept: Path | None) -> Path | None:
             "run the workers on the controller's machine (-n N), or leave pytest-xdist out",
         )
     return root
+
+
+@contextlib.contextmanager
+def in_turn(config: pytest.Config) -> Iterator[None]:
+    """In a worker of a live run: one reads the evidence at a time, for a decoder takes a tenth of a gigabyte."""
+    directory = _directory(config)
+    if directory is None or not directory.is_dir():
+        yield
+        return
+    with (directory / "turn").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        yield
 
 
 def _directory(config: pytest.Config) -> Path | None:

@@ -149,8 +149,11 @@ def test_no_workers(project: Project, writers: Writers, cluster: Path, arguments
     assert len(writers.told) == 1
 
 
-def test_interrupted_while_observing(project: Project, cluster: Path, temporary: Path) -> None:
+def test_interrupted_while_observing(
+    project: Project, cluster: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Ctrl-C while the controller observes ends the run with 2, and leaves nothing."""
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # of the pytest that runs this test
     project.tests(TESTS)
     project.pytester.makeconftest(
         """
