@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from pytest_calico_ipip import session
+from pytest_calico_ipip import session, sharing, temporary
 from pytest_calico_ipip.errors import SetupProblem
-from pytest_calico_ipip.evidence import Evidence
 from pytest_calico_ipip.judged import Held, judge
 from pytest_calico_ipip.judged import Judged as Judged  # the type of `judged`, for annotations
 from pytest_calico_ipip.model.absent import Absent
@@ -88,29 +84,22 @@ def world(pytestconfig: pytest.Config, ipip_settings: Settings, nodes: tuple[str
     """Everything that was read: observed once in a live run, or loaded from kept evidence. Errors: SetupProblem."""
     from pytest_calico_ipip.judge.load import load  # the judges load only when something is judged
 
-    root = ipip_settings.replay
-    temporary: Path | None = None
+    root = ipip_settings.replay or sharing.evidence(pytestconfig, ipip_settings.evidence)
+    held: temporary.Held | None = None
     try:
         if root is None:
             root = ipip_settings.evidence
             if root is None:
-                root = temporary = Path(tempfile.mkdtemp(prefix="calico-ipip-"))
-            root.mkdir(parents=True, exist_ok=True)
-            _observe(pytestconfig, ipip_settings, nodes, root)
-            pytestconfig.stash[session.PROBLEMS] = session.recorded_problems(root)
-            session.progress(pytestconfig)("Judging the evidence")
-        loaded = replace(load(root), selected=nodes, baseline=session.baseline(pytestconfig))
+                held = temporary.make("evidence")
+                root = held.path
+            session.observe(pytestconfig, ipip_settings, nodes, root)
+        with sharing.in_turn(pytestconfig):
+            loaded = replace(load(root), selected=nodes, baseline=session.baseline(pytestconfig))
         pytestconfig.stash[session.WORLD] = loaded  # what failed is explained at the end of the run
         yield loaded
     finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _observe(config: pytest.Config, settings: Settings, nodes: tuple[str, ...], root: Path) -> None:
-    from pytest_calico_ipip.observation import observe  # loads the Kubernetes client and testinfra
-
-    observe(settings, nodes, Evidence(root), session.progress(config))
+        if held is not None:
+            held.remove()
 
 
 @pytest.fixture

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_calico_ipip.errors import UsageProblem
 from pytest_calico_ipip.report.messages import LANGUAGES
@@ -97,10 +98,13 @@ OPTIONS = (
 BY_FLAG = {option.flag: option for option in OPTIONS}
 
 
-def add_options(parser: pytest.Parser) -> None:
-    """Register every option with its ini twin."""
+def add_options(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Register every option with its ini twin; `--kubeconfig` is shared with a plugin that has the same one."""
     group = parser.getgroup("calico-ipip", "Calico IPIP conformance (environment twins: KUBECONFIG, IPIP_…)")
     for option in OPTIONS:
+        parser.addini(option.dest, f"{option.help} (as {option.flag})", default="")
+        if option is KUBECONFIG and _others_bring_it(pluginmanager):
+            continue
         # no default here: None means that the command line is silent, and the next source is asked
         if option.kind == "flag":
             group.addoption(option.flag, dest=option.dest, action="store_true", default=None, help=option.help)
@@ -114,7 +118,21 @@ def add_options(parser: pytest.Parser) -> None:
                 metavar=option.metavar,
                 help=option.help.replace("%", "%%"),
             )
-        parser.addini(option.dest, f"{option.help} (as {option.flag})", default="")
+
+
+def _others_bring_it(pluginmanager: pytest.PytestPluginManager) -> bool:
+    """Whether pytest-kind, whose `--kubeconfig` means the same, is or will be loaded: two would stop pytest."""
+    if pluginmanager.is_blocked("pytest-kind"):  # the name of its entry point
+        return False
+    return importlib.util.find_spec("pytest_kind") is not None
+
+
+def spoken(config: pytest.Config, option: Option) -> Any:
+    """What the command line says of an option; None where it is silent."""
+    value = getattr(config.option, option.dest, None)
+    if value is None and option is KUBECONFIG:
+        value = getattr(config.option, "kubeconfig", None)  # the one that is shared
+    return value
 
 
 @dataclass(frozen=True)
@@ -126,13 +144,14 @@ class Given:
     ini_directory: Path  # what relative paths of the ini file start from
     titles: tuple[str, ...] = ("the command line", "the environment", "the ini file")
     in_lab: bool = False
+    in_worker: bool = False  # of pytest-xdist: the controller observes, and has checked where to
 
     @classmethod
     def read(cls, config: pytest.Config) -> Given:
         """Ask the command line, the environment and the ini file."""
         line: dict[str, str] = {}
         for option in OPTIONS:
-            value = getattr(config.option, option.dest, None)
+            value = spoken(config, option)
             if value is not None:
                 line[option.flag] = " ".join(value) if isinstance(value, list) else str(value)
         environment = {o.flag: os.environ[o.variable] for o in OPTIONS if os.environ.get(o.variable)}
@@ -142,6 +161,7 @@ class Given:
             directory=config.invocation_params.dir,
             ini_directory=config.inipath.parent if config.inipath else config.rootpath,
             in_lab=os.environ.get(IN_LAB, "") not in NO,
+            in_worker=hasattr(config, "workerinput"),
         )
 
     def text(self, flag: str) -> str | None:
@@ -364,7 +384,7 @@ def _evidence(given: Given, source: Option) -> Path | None:
             "--ipip-evidence keeps what a run reads, and a replay reads nothing new",
             f"leave it out: the evidence stays where it is, in {given.text('--ipip-replay')}",
         )
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if path.exists() and not given.in_worker and (not path.is_dir() or any(path.iterdir())):
         raise UsageProblem(
             f"--ipip-evidence: {path} is there already and is no empty directory",
             "name a new directory: evidence of two runs must not mix, and nothing of yours is deleted",

@@ -14,13 +14,14 @@ from pytest_calico_ipip.errors import IpipError, UsageProblem
 from pytest_calico_ipip.gathering import Gathering
 from pytest_calico_ipip.judged import requirement_of
 from pytest_calico_ipip.session import notes
+from pytest_calico_ipip.sharing import Sharing, wish
 
 pytest_plugins = ["pytest_calico_ipip.fixtures"]
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Options and their ini twins."""
-    options.add_options(parser)
+    options.add_options(parser, pluginmanager)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -72,6 +73,8 @@ def pytest_configure(config: pytest.Config) -> None:
         session.refuse(config)
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Gathering(config), "calico_ipip_gathering")
+        if session.parallel(config) and not session.only_listing(config) and session.observes(config):
+            config.pluginmanager.register(Sharing(config), "calico_ipip_sharing")
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -89,6 +92,8 @@ def pytest_configure_node(node: Any) -> None:
         subjects = session.subjects(node.config)
         if subjects.problem is None:
             node.workerinput["ipip_nodes"] = list(subjects.nodes)
+        else:
+            node.workerinput["ipip_problem"] = [subjects.problem.problem, subjects.problem.remedy]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -128,8 +133,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         session.refuse(config)
         session.refuse_unknown_nodes(config)
     _leave_out_what_nobody_asked_for(config, items, ours)
+    timed = config.pluginmanager.has_plugin("timeout")
     for item in ours:
         describe(item)
+        if timed and item.get_closest_marker("timeout") is None:
+            # pytest-timeout would count the whole observation, which has bounds of its own, as the first test's set-up
+            item.add_marker(pytest.mark.timeout(func_only=True))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """xdist: a worker whose tests need the evidence says so."""
+    wish(session.config, session.items)
 
 
 def _leave_out_what_nobody_asked_for(config: pytest.Config, items: list[pytest.Item], ours: list[pytest.Item]) -> None:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_calico_ipip import options, selection
-from pytest_calico_ipip.errors import IpipError, UnknownNode, UsageProblem
+from pytest_calico_ipip import options, selection, temporary
+from pytest_calico_ipip.errors import IpipError, SetupProblem, UnknownNode, UsageProblem
+from pytest_calico_ipip.evidence import Evidence
 from pytest_calico_ipip.report.wording import plain
 from pytest_calico_ipip.selection import Subjects
 from pytest_calico_ipip.settings import Settings
@@ -25,6 +26,7 @@ SETTINGS = pytest.StashKey[Settings]()
 SUBJECTS = pytest.StashKey[Subjects]()
 WORLD: pytest.StashKey[World] = pytest.StashKey()  # what this process's tests judged
 PROBLEMS = pytest.StashKey[tuple[str, ...]]()  # what the observers met, as run.json has it
+OBSERVED = pytest.StashKey[Path]()  # where a controller of pytest-xdist wrote what its workers judge
 
 PACKAGE = Path(__file__).resolve().parent
 SUITES = (PACKAGE / "conformance", PACKAGE.parent / "conformance")  # in a wheel, and in a checkout
@@ -33,13 +35,7 @@ SUITES = (PACKAGE / "conformance", PACKAGE.parent / "conformance")  # in a wheel
 def settings(config: pytest.Config) -> Settings:
     """The settings; raises UsageProblem each time where they are wrong."""
     if SETTINGS not in config.stash:
-        decided = options.settings(options.Given.read(config))
-        if decided.replay is None and parallel(config):
-            raise UsageProblem(
-                "a live run is one observation of the whole cluster, and cannot be shared out by pytest-xdist",
-                "leave -n out (the run is parallel inside); a replay may be shared out",
-            )
-        config.stash[SETTINGS] = decided
+        config.stash[SETTINGS] = options.settings(options.Given.read(config))
     return config.stash[SETTINGS]
 
 
@@ -49,6 +45,14 @@ def live(config: pytest.Config) -> bool:
         return settings(config).replay is None
     except UsageProblem:
         return True  # nothing will be asserted, and that is not in order
+
+
+def observes(config: pytest.Config) -> bool:
+    """Whether the settings, as far as they are in order, lead to a cluster."""
+    try:
+        return settings(config).kubeconfig is not None
+    except UsageProblem:
+        return False
 
 
 def subjects(config: pytest.Config) -> Subjects:
@@ -61,9 +65,11 @@ def subjects(config: pytest.Config) -> Subjects:
 def _subjects(config: pytest.Config) -> Subjects:
     if only_listing(config):
         return Subjects(planned=True)
-    handed = getattr(config, "workerinput", {}).get("ipip_nodes")
-    if handed is not None:
-        return Subjects(nodes=tuple(handed))
+    handed = getattr(config, "workerinput", {})
+    if "ipip_nodes" in handed:
+        return Subjects(nodes=tuple(handed["ipip_nodes"]))
+    if "ipip_problem" in handed:
+        return Subjects(problem=SetupProblem(*handed["ipip_problem"]))
     try:
         return selection.read(settings(config), progress(config))
     except IpipError as problem:
@@ -75,12 +81,12 @@ def world(config: pytest.Config) -> World | None:
     if WORLD in config.stash:
         return config.stash[WORLD]
     try:
-        replay = settings(config).replay
-        if replay is None or not parallel(config):
+        root = settings(config).replay or config.stash.get(OBSERVED, None)
+        if root is None or not parallel(config):
             return None
         from pytest_calico_ipip.judge.load import load
 
-        config.stash[WORLD] = replace(load(replay), selected=subjects(config).nodes, baseline=baseline(config))
+        config.stash[WORLD] = replace(load(root), selected=subjects(config).nodes, baseline=baseline(config))
     except (IpipError, OSError):
         return None  # what is wrong with the evidence has been told by every test
     return config.stash[WORLD]
@@ -94,6 +100,17 @@ def baseline(config: pytest.Config) -> Baseline | None:
     from pytest_calico_ipip import baseline as file  # only a run that asked for it pays
 
     return file.read(path)
+
+
+def observe(config: pytest.Config, decided: Settings, nodes: tuple[str, ...], root: Path) -> None:
+    """Observe the cluster into a directory, with progress on the terminal. Raises `SetupProblem`."""
+    from pytest_calico_ipip.observation import observe  # loads the Kubernetes client and testinfra
+
+    temporary.remove_abandoned()
+    root.mkdir(parents=True, exist_ok=True)
+    observe(decided, nodes, Evidence(root), progress(config))
+    config.stash[PROBLEMS] = recorded_problems(root)
+    progress(config)("Judging the evidence")
 
 
 def notes(config: pytest.Config) -> dict[str, list[str]]:
@@ -129,7 +146,7 @@ def asked_for(config: pytest.Config) -> bool:
     Elsewhere the plugin stays silent whatever KUBECONFIG says, until a test of the suite is collected.
     """
     flags = (*options.SOURCES, options.BY_FLAG["--ipip-cleanup"], options.BY_FLAG["--ipip-print-images"])
-    return any(getattr(config.option, option.dest, None) is not None for option in flags) or any(
+    return any(options.spoken(config, option) is not None for option in flags) or any(
         _names_suite(config, argument) for argument in config.args
     )
 
@@ -160,12 +177,9 @@ def refuse_unknown_nodes(config: pytest.Config) -> None:
 def parallel(config: pytest.Config) -> bool:
     """Whether pytest-xdist shares tests out, in its controller or in a worker of it."""
     option = config.option
-    return bool(
-        hasattr(config, "workerinput")
-        or getattr(option, "numprocesses", None)
-        or getattr(option, "tx", None)
-        or getattr(option, "dist", "no") != "no"
-    )
+    # --dist without workers, and -n0, are no distribution
+    distributed = getattr(option, "dist", "no") != "no" and getattr(option, "tx", None)
+    return bool(hasattr(config, "workerinput") or getattr(option, "numprocesses", None) or distributed)
 
 
 def fixture_of_ours(definition: Any, name: str) -> bool:

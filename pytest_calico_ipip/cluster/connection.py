@@ -9,6 +9,7 @@ from urllib.parse import urlencode, urlsplit
 
 from pytest_calico_ipip.cluster.access import Access, access
 from pytest_calico_ipip.cluster.problems import refused, unreachable
+from pytest_calico_ipip.cluster.retries import retries
 from pytest_calico_ipip.errors import SetupProblem
 from pytest_calico_ipip.settings import Settings
 
@@ -113,11 +114,9 @@ class Api:
         if authorization := self.access.authorization():
             headers["Authorization"] = authorization
         url = self.server + path + ("?" + urlencode(query) if query else "")
-        # a broken kept connection is worth one more try; a server that does not answer is not
-        retries = urllib3.Retry(total=1, connect=0, read=1 if method == "GET" else 0, redirect=0, status=0, other=0)
         try:
             response = self._pool.request(
-                method, url, body=body, headers=headers, timeout=timeout, retries=retries, preload_content=False
+                method, url, body=body, headers=headers, timeout=timeout, retries=retries(method), preload_content=False
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise unreachable(error, self.server) from error

@@ -146,6 +146,10 @@ def _lines(text: str, total: int) -> list[dict[str, Any]]:
         raise DecodeProblem(f"the decoder's output stops after {len(lines)} packets")
     if any(not 1 <= line["n"] <= total for line in lines[:-1]):
         raise DecodeProblem("the decoder numbered packets that were never given to it")
+    if len(lines) - 1 != total:
+        raise DecodeProblem(
+            f"tshark decoded {len(lines) - 1} of {total} packets and was then ended: is there memory enough for it?"
+        )
     return lines[:-1]
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 import trustme
+import urllib3
 
 from pytest_calico_ipip.cluster import connection, lists
 from pytest_calico_ipip.cluster.cleanup import cleanup
 from pytest_calico_ipip.cluster.connection import Api
 from pytest_calico_ipip.cluster.nodes import list_nodes
+from pytest_calico_ipip.cluster.retries import ATTEMPTS, LONGEST_SECONDS, retries
 from pytest_calico_ipip.errors import SetupProblem, UnknownNode
 from pytest_calico_ipip.evidence import Evidence
 from pytest_calico_ipip.settings import Settings
@@ -64,7 +66,33 @@ def test_an_http_status_is_a_sentence(serve: Serve, code: int, message: str, pro
     assert error.problem.startswith(stand_in.address)
     assert problem in error.problem
     assert remedy in error.remedy
-    assert len(stand_in.requests) == 1
+    assert len(stand_in.requests) == (ATTEMPTS if code == 503 else 1)
+
+
+@pytest.mark.parametrize("code", [429, 500, 503])
+def test_a_moment_of_trouble_is_waited_out(serve: Serve, code: int) -> None:
+    """A server that throttles, or is in trouble, is asked again, and the answer counts."""
+    answers = iter([status(code, "wait"), status(code, "wait"), listing({"metadata": {"name": "n1"}})])
+    stand_in = serve(lambda _method, _path: next(answers))
+    assert len(Api.connect(stand_in.settings()).list("/api/v1/nodes")) == 1
+    assert len(stand_in.requests) == 3
+
+
+@pytest.mark.parametrize(("code", "tries"), [(429, ATTEMPTS), (503, 1), (500, 1)])
+def test_what_may_have_been_done_is_not_done_twice(serve: Serve, code: int, tries: int) -> None:
+    """A POST is repeated where the server says that it was throttled, never where it may have created something."""
+    stand_in = serve(lambda _method, _path: status(code, "no"))
+    with pytest.raises(SetupProblem, match=f"HTTP {code} no"):
+        Api.connect(stand_in.settings()).send("POST", "/api/v1/namespaces", {})
+    assert len(stand_in.requests) == tries
+
+
+def test_retry_after_is_bounded() -> None:
+    """However long a server asks us to wait, and however it says it, the run goes on soon."""
+    policy = retries("GET")
+    for said, seconds in (("1", 1), ("86400", LONGEST_SECONDS), ("Fri, 01 Jan 2100 00:00:00 GMT", LONGEST_SECONDS)):
+        assert policy.get_retry_after(urllib3.HTTPResponse(headers={"Retry-After": said})) == seconds
+    assert policy.get_retry_after(urllib3.HTTPResponse(headers={"Retry-After": "soon"})) is None
 
 
 def test_the_token_is_sent_and_nothing_else_tells_who_we_are(serve: Serve) -> None:

@@ -256,6 +256,23 @@ def test_a_tshark_that_dies_is_an_error(tmp_path: Path, monkeypatch: pytest.Monk
     assert "the decoder (pyshark, tshark) failed with status 1" in capture.reason
 
 
+@pytest.mark.parametrize("bytes_of_output", [0, 60_000])
+def test_a_tshark_that_is_killed_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bytes_of_output: int
+) -> None:
+    """Where the system kills tshark for its memory, the frames that are missing are an error, not lost packets."""
+    real = shutil.which("tshark")
+    # the version is asked for first; then it is killed on its way
+    script = (
+        f'case "$*" in *--version*|*-v) exec {real} "$@";; esac\n{real} "$@" | head -c {bytes_of_output}\nkill -9 $$'
+    )
+    monkeypatch.setenv("PATH", fake_tshark(tmp_path, script))
+    capture = read_capture(Evidence(RECORDED / "v3.31.7-always"), live=False)
+    assert isinstance(capture, Absent)
+    assert capture.failed
+    assert "of 212 packets and was then ended" in capture.reason
+
+
 def test_a_tshark_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where tshark hangs it is ended after its time, and nothing of it is left."""
     monkeypatch.setenv("PATH", fake_tshark(tmp_path, f"echo $$ >{tmp_path}/pid; exec sleep 600"))

@@ -92,6 +92,67 @@ def test_fine_again(judged, node):
     result.assert_outcomes(passed=3)
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_beside_pytest_kind(project: Project, monkeypatch: pytest.MonkeyPatch, first: bool) -> None:
+    """A plugin with a `--kubeconfig` of the same meaning shares its option with this one, whichever is loaded first."""
+    package = project.path / "pytest_kind"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "plugin.py").write_text("def pytest_addoption(parser):\n    parser.addoption('--kubeconfig')\n")
+    monkeypatch.setenv("PYTHONPATH", str(project.path))
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    plugins = ["pytest_kind.plugin", "pytest_calico_ipip.plugin"]
+    loaded = [word for name in plugins[:: 1 if first else -1] for word in ("-p", name)]
+    result = project.pytester.runpytest_subprocess(*loaded, "--kubeconfig=nowhere")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "nowhere: there is no such file" in result.stderr.str()
+
+
+def test_with_a_timeout(project: Project) -> None:
+    """pytest-timeout bounds a test's own work, not the observation that the first one waits for."""
+    project.tests(OURS)
+    project.pytester.makeconftest(
+        """
+import time
+import pytest
+from pytest_calico_ipip.model.absent import Absent
+from pytest_calico_ipip.model.world import World
+
+@pytest.fixture(scope="session")
+def world(nodes):
+    time.sleep(1.2)
+    no = Absent("nothing was read", failed=False)
+    return World(no, {}, {}, no, no, nodes)
+"""
+    )
+    project.run("--timeout=1", "--ipip-replay", project.evidence("n1")).assert_outcomes(passed=1)
+
+
+def test_random_order_reruns_and_the_first_failure(project: Project) -> None:
+    """Reversed order, reruns, -x and --lf change neither what a test says nor the verdict."""
+    project.tests(
+        OURS
+        + """
+def broken(world, node):
+    return Judgement("MTU-2", node, differences=(Difference("d", "1", "2", Reading("f", "c")),))
+
+@pytest.mark.requirement("MTU-2")
+def test_broken(judged, node):
+    '''eth0's MTU is right.'''
+    assert judged(broken, node)
+"""
+    )
+    with (project.path / "conftest.py").open("a") as conftest:
+        conftest.write("\ndef pytest_collection_modifyitems(items):\n    items.reverse()\n")
+    source = ("--ipip-replay", project.evidence("n1", "n2"))
+    result = project.run(*source, "--reruns=1")
+    result.stdout.fnmatch_lines([" ✓ MTU-1 * 2 of 2 nodes *", "VERDICT  BROKEN: MTU-2 on n*, n*"])
+    result = project.run(*source, "-x")
+    result.stdout.fnmatch_lines(["VERDICT  BROKEN: MTU-2 on n2*"])
+    project.run(*source)
+    project.run(*source, "--lf").assert_outcomes(failed=2)
+
+
 def test_warnings_as_errors(project: Project) -> None:
     """The plugin raises no warning."""
     project.tests(OURS)
@@ -136,18 +197,6 @@ def test_unknown_node_under_xdist(project: Project) -> None:
     )
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "no node 'n9'" in result.stderr.str()
-
-
-@pytest.mark.parametrize("source", ["--ipip-lab", "--kubeconfig=config"])
-def test_a_live_run_is_not_shared_out(project: Project, source: str) -> None:
-    """A live run under pytest-xdist is refused before anything starts."""
-    project.tests(OURS)
-    (project.path / "config").write_text(
-        "current-context: a\ncontexts: [{name: a, context: {cluster: c}}]\nclusters: [{name: c, cluster: {server: s}}]"
-    )
-    result = project.run("-n2", source)
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert "pytest-xdist" in result.stderr.str()
 
 
 def test_xdist_without_a_source(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,75 @@
+"""Temporary directories that nobody leaves behind: locked while the owner lives, and else taken by the next run.
+
+A killed process cannot remove what it made, but its lock ends with it, whatever ended it and in whatever container.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PREFIX = "ipip-run-"
+_UNBORN = ".ipip-run-"  # made, and not locked yet
+_UNBORN_SECONDS = 3600  # nobody takes that long from the one to the other
+
+
+@dataclass
+class Held:
+    """A directory of our own (0700), and the lock that says so."""
+
+    path: Path
+    lock: int
+
+    def remove(self) -> None:
+        """The directory's end. Safe to call twice."""
+        if self.lock < 0:
+            return
+        shutil.rmtree(self.path, ignore_errors=True)
+        os.close(self.lock)
+        self.lock = -1
+
+
+def make(kind: str) -> Held:
+    """A new directory, `ipip-run-<kind>-…`; its path is short, for a socket's has 104 bytes."""
+    unborn = Path(tempfile.mkdtemp(prefix=_UNBORN))
+    lock = os.open(unborn, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    path = unborn.with_name(f"{PREFIX}{kind}-{unborn.name[len(_UNBORN) :]}")
+    unborn.rename(path)  # only now can it be taken for one whose owner is dead
+    return Held(path, lock)
+
+
+def remove_abandoned() -> list[str]:
+    """Remove the directories of this user whose owners are dead; their names."""
+    return [path.name for path in _abandoned()]
+
+
+def _abandoned() -> Iterator[Path]:
+    folder = Path(tempfile.gettempdir())
+    for path in sorted(folder.glob(f"{PREFIX}*")):
+        with contextlib.suppress(OSError):
+            yield from _take(path)
+    for path in folder.glob(f"{_UNBORN}*"):
+        with contextlib.suppress(OSError):
+            if path.lstat().st_uid == os.getuid() and time.time() - path.lstat().st_mtime > _UNBORN_SECONDS:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _take(path: Path) -> Iterator[Path]:
+    # no link of somebody else's in a directory that all may write
+    lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        if os.fstat(lock).st_uid != os.getuid():
+            return
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError, an OSError: its owner lives
+        yield path
+        shutil.rmtree(path, ignore_errors=True)
+    finally:
+        os.close(lock)
