@@ -12,7 +12,7 @@ from pytest_calico_ipip.model.checks import tunnel
 from pytest_calico_ipip.model.checks.routes import remote_blocks
 from pytest_calico_ipip.model.diagnosis import Cause, diagnose
 from pytest_calico_ipip.model.firewall import FilterRule, Firewall
-from pytest_calico_ipip.model.nodestate import NextHop, Route, Rule
+from pytest_calico_ipip.model.nodestate import Link, NextHop, Route, Rule
 from tests.diagnosis.judged import on_the_wire
 from tests.model.test_wire_checks import BROKEN
 from tests.model.wire_scene import ADDRESSES, BLOCKS, A, B, C, Scene, healthy
@@ -213,3 +213,28 @@ def test_a_route_does_not_take_what_it_sent_rightly() -> None:
     causes = diagnose(world, [remote_blocks(world, A), *on_the_wire(world)])
     assert [cause.id for cause in causes] == ["route-several-ways", "dropped-to-pods"]
     assert causes[0].explains == {("ROUTE-2", A)}
+
+
+def test_a_second_tunnel_is_the_cause_of_what_tunl0_does_not_get() -> None:
+    """What an ipip device with this very peer takes in is not said to be dropped by a filter."""
+    scene = healthy()
+    links = scene.states[B].links
+    assert isinstance(links, tuple)
+    ends = {"tunnel_local": ADDRESSES[B], "tunnel_remote": ADDRESSES[A], "tunnel_ttl": 0}
+    other = Link(9, "ipip1", "ipip", 1480, ("POINTOPOINT", "UP"), "UNKNOWN", "", **ends)  # type: ignore[arg-type]
+    scene.states[B] = replace(scene.states[B], links=(*links, other))
+    lose(scene, A, B, 5)
+    (cause,) = found(scene)
+    assert (cause.id, cause.subjects) == ("tunnel-second-device", (B, "ipip1"))
+
+
+def test_a_route_with_a_small_mtu_is_the_cause_of_what_is_refused_there() -> None:
+    """Where the route to the block says fewer bytes than the pods send, it is named, and not a filter."""
+    scene = healthy()
+    way = (NextHop(IPv4Address(ADDRESSES[B]), "tunl0", ("onlink",)),)
+    route = Route("unicast", IPv4Network(f"{BLOCKS[B]}0/24"), protocol="80", next_hops=way, mtu=1300)
+    scene.states[A] = replace(scene.states[A], routes=(route,))
+    lose(scene, A, B, 2, ("echo-full",))
+    (cause,) = found(scene)
+    assert (cause.id, cause.subjects) == ("route-mtu-low", (A, f"{BLOCKS[B]}0/24"))
+    assert "1300" in cause.sentence

@@ -166,8 +166,8 @@ def outer_header(
         why = "the inner has it" if inner.dont_fragment else "tunl0 is pmtudisc"
         compare("outer DF", f"set ({why})", "set" if outer.dont_fragment else "not set", outer.dont_fragment)
     if at_sender:  # a router of the underlay may mark both as it likes
-        if inner.dscp:
-            compare("outer DSCP", f"0 (the inner's {inner.dscp} is not copied)", f"{outer.dscp}", outer.dscp == 0)
+        dscp = f"0 (the inner's {inner.dscp} is not copied)" if inner.dscp else "0 (DSCP is not copied)"
+        compare("outer DSCP", dscp, f"{outer.dscp}", outer.dscp == 0)
         ecn = 2 if inner.ecn == 3 else inner.ecn  # congestion met before the tunnel is not told twice (RFC 6040)
         compare("outer ECN", f"{ecn} (copied from the inner's {inner.ecn})", f"{outer.ecn}", outer.ecn == ecn)
     compare("inner addresses", f"{leg.source} > {leg.destination}", f"{inner.source} > {inner.destination}")

@@ -189,6 +189,8 @@ def looks(signs: Signs) -> Iterator[Found]:
         if leg is None:
             continue
         seen = symptoms[0].observed
+        if ident == "outer-header-odd":  # a mere number otherwise
+            seen = f"{symptoms[0].what.partition(': ')[2].partition(' at ')[0]} {seen}"
         same = [s for s, other in signs.packets() if not s.lost and other.source_node == node and _follows(s, symptoms)]
         sentence = _SENTENCES[ident].format(node=node, there=leg.destination_node, seen=seen)
         command = tcpdump(node, signs.nic_name(node), f"host {leg.destination} or ip proto 4")
