@@ -213,12 +213,14 @@ FAULTS = (
         "workload-noarp",
         "the workload interfaces of node 3 speak no ARP",
         ("POD-4",),
+        causes=("gateway-arp-unanswered",),
         at_pod=(("3", 'ip link set "$HOST_IFACE" arp off'),),
     ),
     Unlisted(
         "gateway-behind-workload",
         "node 2 has a route to 169.254.1.1 by a workload interface",
         ("NODE-4",),
+        causes=("gateway-behind-workload",),
         at_pod=(("2", 'ip route replace 169.254.1.1/32 dev "$HOST_IFACE"'),),
     ),
     # --- routes
@@ -226,6 +228,7 @@ FAULTS = (
         "route-half-to-other-node",
         "node 3 has a route to the lower half of node 1's block that leads to node 2",
         ("ROUTE-4",),
+        causes=("route-more-specific",),
         at_start=(("3", f"ip route add 10.233.107.0/25 via {_N2} dev tunl0 onlink"),),
     ),
     Unlisted(

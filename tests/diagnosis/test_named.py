@@ -104,7 +104,7 @@ NAMED: dict[str, str] = {
     "forwarding off at tunl0": "device-forwarding-off",
     "no default route": "default-route-missing",
     "default route a blackhole": "default-route-missing",
-    "gateway by a workload interface": "default-route-missing",
+    "gateway by a workload interface": "gateway-behind-workload",
     "pod with another address": "pod-address-wrong",
     "pod with two addresses": "pod-address-extra",
     "pod address no /32": "pod-address-wrong",

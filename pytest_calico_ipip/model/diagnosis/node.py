@@ -84,10 +84,16 @@ def no_route_to_gateway(signs: Signs) -> Iterator[Found]:
         node = symptom.subject
         # pods can reach nothing: their own packets and their replies never leave eth0
         mute = [s for s in signs.broken_at(node) if s.broken is not None and s.broken.after is None]
+        dropped = ("blackhole", "unreachable", "prohibit", "throw")
+        by_pod = " dev " in symptom.observed and not symptom.observed.startswith(dropped)
+        ident, said = "default-route-missing", "has no route to 169.254.1.1 (usually its default route)"
+        if by_pod:
+            ident, said = "gateway-behind-workload", f"reaches 169.254.1.1 by a workload interface: {symptom.observed}"
+            mute += [s for s in signs.of("PATH-6", on=node) if s not in mute]
         yield Found(
-            "default-route-missing",
+            ident,
             (node,),
-            f"{node} has no route to 169.254.1.1 (usually its default route): it does not answer its pods' ARP",
+            f"{node} {said}: it does not answer its pods' ARP",
             (symptom, *signs.of("POD-4", on=node), *mute),
             (symptom.fact(),),
             (on(node, "ip", "route", "get", "169.254.1.1"), on(node, "ip", "route", "show", "default")),
