@@ -253,12 +253,14 @@ FAULTS = (
         "route-local-table",
         "node 1 takes the address of a pod of node 3 for its own, in the local table",
         ("ROUTE-4", "ROUTE-5"),
+        causes=("route-pod-elsewhere",),
         at_start=(("1", "ip route add local 10.233.88.1/32 dev lo table local"),),
     ),
     Unlisted(
         "route-lower-metric",
         "node 1 of a v3.32 cluster has a route to node 3's block with a lower metric, that leads to node 2",
         ("ROUTE-2", "ROUTE-4", "ROUTE-5"),
+        causes=("route-twice",),
         at_start=(("1", f"ip route add {_B3} via {_N2} dev tunl0 onlink metric 512"),),
         options=("--profile", "bird-3.32"),
     ),
@@ -266,19 +268,14 @@ FAULTS = (
         "route-spare-blackhole",
         "node 1 has a blackhole of a high metric for node 3's block, which waits for the right route to go",
         ("ROUTE-2", "ROUTE-4"),
+        causes=("route-twice",),
         at_start=(("1", f"ip route add blackhole {_B3} metric 5000"),),
-    ),
-    Unlisted(
-        "route-source",
-        "the route of node 1 to node 3's block makes the node send from its own address",
-        ("PATH-7",),
-        at_start=(("1", f"ip route replace {_B3} via {_N3} dev tunl0 onlink proto 80 mtu 1480 src {_N1}"),),
-        options=_FELIX,
     ),
     Unlisted(
         "route-two-same-hops",
         "the route of node 1 to node 3's block has the same next hop twice",
         ("ROUTE-2",),
+        causes=("route-several-ways",),
         at_start=(
             (
                 "1",
@@ -306,6 +303,7 @@ FAULTS = (
         "blackhole-foreign-protocol",
         "the blackhole of node 3's own block is not Felix's",
         ("ROUTE-7",),
+        causes=("route-owner-leftover",),
         at_start=(("3", f"ip route del blackhole {_B3} proto 80 && ip route add blackhole {_B3} proto static"),),
         options=_FELIX,
     ),
@@ -348,6 +346,7 @@ FAULTS = (
         "rule-by-mark",
         "node 1 marks echoes, and a rule sends what is marked to the wrong node",
         ("ROUTE-4",),
+        causes=("route-in-other-table",),
         at_start=(
             (
                 "1",
@@ -657,6 +656,14 @@ FAULTS = (
         at_start=(("2", "ip route add 10.233.88.9/32 dev lo proto static && sleep 4"),),
     ),
     # --- what no requirement states: nothing else may be called broken for it
+    Unlisted(
+        "route-source",
+        "the route of node 1 to node 3's block makes the node send from its own address",
+        (),
+        at_start=(("1", f"ip route replace {_B3} via {_N3} dev tunl0 onlink proto 80 mtu 1480 src {_N1}"),),
+        options=_FELIX,
+        unstated="Calico's own masquerading gives what leaves by tunl0 the tunnel address again",
+    ),
     Unlisted(
         "packets-delayed",
         "what leaves ens192 of node 1 is 200 ms late",

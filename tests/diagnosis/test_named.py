@@ -51,6 +51,7 @@ NAMED: dict[str, str] = {
     "block route twice": "route-twice",
     "block route shadowed": "route-twice",
     "block a blackhole": "block-announced-twice",
+    "a spare blackhole for a block": "route-twice",
     "block unreachable": "route-not-unicast",
     "near block through the tunnel": "route-encapsulated",
     "far block bare": "route-bare",

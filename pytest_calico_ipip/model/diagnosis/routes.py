@@ -14,6 +14,7 @@ from pytest_calico_ipip.model.paths import Leg
 from pytest_calico_ipip.model.points import Role
 
 _BIRD = "bird"
+_FELIX = "80"
 _IN = ((Role.TUNNEL, Role.WORKLOAD), (Role.UNDERLAY, Role.WORKLOAD), (Role.UNDERLAY, Role.TUNNEL))
 _BLOCKS = "<blocks>"  # stands in a sentence for the destinations that it is about
 
@@ -219,6 +220,7 @@ def unexplained(signs: Signs) -> Iterator[Found]:
         origin = _origin(signs, nodes, destination)
         there = [r for r in signs.routes(origin) if r.destination == destination and r.text == _text(same, origin)]
         table = there[0].table if there else "main"
+        own = bool(there) and there[0].type == "local"
         ident, why = _what_it_is(signs, destination, there, table)
         route = _text(same, origin)
         learnt = f", and {', '.join(n for n in nodes if n != origin)} learnt it" if len(nodes) > 1 else ""
@@ -233,6 +235,8 @@ def unexplained(signs: Signs) -> Iterator[Found]:
             for s, leg in signs.packets()
             if (leg.source_node in nodes and _sent(signs, s, leg, leg.source_node, destination))
             or any(_refused(s, leg, node, destination) for node in nodes)
+            # who takes an address for its own answers in its place, and drops what really comes from there
+            or (own and leg.source in destination and leg.destination_node in nodes)
         ]
         yield Found(
             ident,
@@ -322,11 +326,12 @@ def leftovers(signs: Signs) -> Iterator[Found]:
         if own:
             found = ", ".join(dict.fromkeys(s.observed for s in own))
             wanted = own[0].difference.expected if own[0].difference is not None else "?"
+            calico = {s.observed for s in own} <= {_BIRD, _FELIX}
+            why = "a switch or an upgrade is not finished there" if calico else "somebody else wrote them"
             yield Found(
                 "route-owner-leftover",
                 (node,),
-                f"{node} has IPIP routes of protocol {found}, and {wanted} is their owner's: "
-                "a switch or an upgrade is not finished there",
+                f"{node} has IPIP routes of protocol {found}, and {wanted} is their owner's: {why}",
                 own,
                 tuple(s.fact() for s in own[:2]),
                 (on(node, "ip", "route", "show", "proto", own[0].observed),),
