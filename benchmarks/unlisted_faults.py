@@ -360,6 +360,7 @@ FAULTS = (
         "rule-tcp-bare",
         "a rule of node 1 sends TCP to node 2's block bare through the NIC",
         ("ROUTE-4", "PATH-8"),
+        causes=("route-in-other-table",),
         at_start=(
             (
                 "1",
@@ -372,6 +373,7 @@ FAULTS = (
         "rule-by-tos",
         "a rule of node 2 sends packets with a TOS of 0x10 to the wrong node",
         ("ROUTE-4",),
+        causes=("route-in-other-table",),
         at_start=(
             (
                 "2",
@@ -389,6 +391,7 @@ FAULTS = (
         "rule-by-interface",
         "a rule of node 2 sends what comes in by tunl0 for its own block to the default gateway",
         ("ROUTE-4",),
+        causes=("policy-rule",),
         at_start=(
             ("2", f"ip route add default via {_N1} dev {_NIC} table 105 && ip rule add iif tunl0 lookup 105 pref 105"),
         ),
@@ -397,6 +400,7 @@ FAULTS = (
         "rule-same-node-detour",
         "a rule of node 2 sends what its pods send each other to node 1",
         ("ROUTE-4", "PATH-6"),
+        causes=("policy-rule",),
         at_start=(
             (
                 "2",
@@ -490,6 +494,10 @@ FAULTS = (
         "pod-macvlan",
         "eth0 in the pods of node 3 is a macvlan on top of the cable's end",
         ("VETH-2", "VETH-3"),
+        causes=(
+            "workload-kind",
+            "workload-peer",
+        ),
         at_pod=(
             (
                 "3",
@@ -505,6 +513,7 @@ FAULTS = (
         "workload-in-bridge",
         "the workload interfaces of node 2 are ports of a bridge",
         ("POD-4", "PATH-1"),
+        causes=("gateway-arp-unanswered",),
         at_pod=(
             (
                 "2",
