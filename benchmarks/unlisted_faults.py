@@ -426,6 +426,7 @@ FAULTS = (
         "node-address-claimed",
         "node 1 has the address of node 3 on a device of its own",
         ("NODE-1", "PATH-1", "BGP-1"),
+        causes=("node-address-claimed",),
         at_start=(
             (
                 "1",
@@ -539,6 +540,7 @@ FAULTS = (
         "tcp-data-dropped",
         "node 1 drops the TCP segments with PSH that leave its tunnel",
         ("MTU-6",),
+        causes=("tcp-lost",),
         at_start=(("1", "iptables -w -I FORWARD -o tunl0 -p tcp --tcp-flags PSH PSH -j DROP"),),
     ),
     Unlisted(
@@ -575,6 +577,7 @@ FAULTS = (
         "ttl-set",
         "node 1 sets the inner TTL of what it tunnels to 64",
         ("PATH-5",),
+        causes=("ttl-odd",),
         at_start=(("1", "iptables -w -t mangle -A FORWARD -o tunl0 -j TTL --ttl-set 64"),),
     ),
     Unlisted(
@@ -587,6 +590,7 @@ FAULTS = (
         "inner-dscp-set",
         "node 2 changes the DSCP of pods' packets on their way into the tunnel",
         ("PATH-3", "PATH-5"),
+        causes=("inner-header-changed",),
         at_start=(("2", "iptables -w -t mangle -A FORWARD -o tunl0 -j DSCP --set-dscp 10"),),
     ),
     Unlisted(
@@ -599,12 +603,14 @@ FAULTS = (
         "pods-redirected",
         "node 1 sends echoes for one pod of node 3 to a pod of node 2 by DNAT",
         ("PATH-1", "PATH-2"),
+        causes=("inner-address-translated",),
         at_start=(("1", "iptables -w -t nat -I PREROUTING 1 -p icmp -d 10.233.88.0/24 -j DNAT --to 10.233.109.1"),),
     ),
     Unlisted(
         "copies-sent-bare",
         "node 1 sends a bare copy of each tunnelled echo to node 3",
         ("PATH-9", "PATH-1"),
+        causes=("bare-on-underlay",),
         at_start=(("1", f"iptables -w -t mangle -A FORWARD -o tunl0 -p icmp -j TEE --gateway {_N3}"),),
     ),
     # --- the wire
@@ -612,24 +618,32 @@ FAULTS = (
         "packets-doubled",
         "what leaves ens192 of node 2 leaves it twice",
         ("PATH-1",),
+        causes=("seen-twice",),
         at_start=(("2", f"tc qdisc add dev {_NIC} root netem duplicate 100%"),),
     ),
     Unlisted(
         "packets-damaged",
         "a bit of each packet that leaves tunl0 of node 3 is turned",
         ("PATH-1", "PATH-5"),
+        causes=("payload-changed",),
         at_start=(("3", "tc qdisc add dev tunl0 root netem corrupt 100%"),),
     ),
     Unlisted(
         "half-lost",
         "half of what leaves ens192 of node 3 is lost",
         ("PATH-1",),
+        causes=(
+            "lost-before-arrival",
+            "tap-deaf",
+            "node-not-read",
+        ),
         at_start=(("3", f"tc qdisc add dev {_NIC} root netem loss 50%"),),
     ),
     Unlisted(
         "xfrm-block",
         "a policy of node 1's IPsec blocks IPIP to node 3",
         ("PATH-1",),
+        causes=("ipip-dropped-on-leaving",),
         at_start=(("1", f"ip xfrm policy add src {_N1}/32 dst {_N3}/32 proto 4 dir out action block"),),
     ),
     # --- BIRD
