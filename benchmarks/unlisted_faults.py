@@ -289,6 +289,7 @@ FAULTS = (
         "blackhole-is-unreachable",
         "the own block of node 2 is unreachable in place of a blackhole",
         ("ROUTE-3",),
+        causes=("blackhole-replaced",),
         at_start=(("2", f"ip route del blackhole {_B2} proto 80 && ip route add unreachable {_B2} proto 80"),),
         options=_FELIX,
     ),
@@ -338,6 +339,7 @@ FAULTS = (
         "rule-from-own-block",
         "a rule of node 1 sends what its own block sends by a table with nothing but a default route",
         ("ROUTE-4",),
+        causes=("policy-rule",),
         at_start=(
             ("1", f"ip route add default via {_N3} dev {_NIC} table 100 && ip rule add from {_B1} lookup 100 pref 100"),
         ),
@@ -436,8 +438,9 @@ FAULTS = (
     ),
     Unlisted(
         "nic-down",
-        "ens192 of node 3 is down",
-        ("NODE-1",),
+        "ens192 of node 3 is down, and with it the way by which the node is read",
+        ("NODE-1", "BGP-1"),
+        causes=("bgp-session-down", "lost-before-arrival", "other-way", "tap-deaf", "node-not-read",),
         at_start=(("3", f"ip link set {_NIC} down"),),
     ),
     # --- pods
@@ -528,6 +531,7 @@ FAULTS = (
         "every-second-dropped",
         "node 2 drops every second IPIP packet that reaches it",
         ("PATH-1",),
+        causes=("firewall-drops-ipip",),
         at_start=(("2", "iptables -w -I INPUT -p 4 -m statistic --mode nth --every 2 --packet 0 -j DROP"),),
     ),
     Unlisted(
@@ -651,6 +655,7 @@ FAULTS = (
         "bird-killed",
         "BIRD of node 3 does not run any more",
         ("BGP-1",),
+        causes=("bird-not-running",),
         at_start=(("3", "birdc -s /run/calico/bird.ctl down >/dev/null && sleep 2"),),
     ),
     Unlisted(
@@ -663,6 +668,7 @@ FAULTS = (
         "bird-port-refused",
         "node 2 refuses BGP from node 1, and the session was reset once",
         ("BGP-1",),
+        causes=("bgp-session-down",),
         at_start=(
             (
                 "2",

@@ -141,10 +141,12 @@ def own_blocks(signs: Signs) -> Iterator[Found]:
         missing = symptom.observed == "no route"
         same = [s for s in signs.of("ROUTE-3", "ROUTE-4", on=node) if s.network == block]
         said = "has no blackhole route" if missing else "has something else than a blackhole route"
+        told = symptom.observed.startswith(("unreachable", "prohibit"))
+        then = "are answered by an error, not dropped" if told else "leave the node again"
         yield Found(
             "blackhole-missing" if missing else "blackhole-replaced",
             (node, str(block)),
-            f"{node} {said} for its own block {block}: packets for addresses that no pod has leave the node again",
+            f"{node} {said} for its own block {block}: packets for addresses that no pod has {then}",
             tuple(same),
             (symptom.fact(),),
             (on(node, "ip", "route", "show", "exact", str(block)),),
