@@ -235,18 +235,21 @@ FAULTS = (
         "route-one-pod-elsewhere",
         "node 1 has a route for one pod of node 2 that leads to node 3",
         ("ROUTE-4", "ROUTE-5"),
+        causes=("route-pod-elsewhere",),
         at_start=(("1", f"ip route add 10.233.109.1/32 via {_N3} dev tunl0 onlink"),),
     ),
     Unlisted(
         "route-half-unreachable",
         "node 2 says that the lower half of node 3's block is unreachable",
         ("ROUTE-4", "ROUTE-5"),
+        causes=("route-more-specific",),
         at_start=(("2", "ip route add unreachable 10.233.88.0/25"),),
     ),
     Unlisted(
         "route-unused-prohibited",
         "node 2 prohibits the upper half of node 3's block, where no pod is",
         ("ROUTE-4",),
+        causes=("route-more-specific",),
         at_start=(("2", "ip route add prohibit 10.233.88.128/25"),),
     ),
     Unlisted(
@@ -297,6 +300,7 @@ FAULTS = (
         "blackhole-other-table",
         "the blackhole of node 2's own block is in a table that nothing consults",
         ("ROUTE-3",),
+        causes=("blackhole-missing",),
         at_start=(("2", f"ip route del blackhole {_B2} proto 80 && ip route add blackhole {_B2} table 77"),),
         options=_FELIX,
     ),
@@ -312,24 +316,28 @@ FAULTS = (
         "route-bare-inside-pool",
         "node 3 has a bare route to a part of the pool that no block is in",
         ("ROUTE-4",),
+        causes=("route-stale",),
         at_start=(("3", f"ip route add 10.233.70.0/26 via {_N1} dev {_NIC}"),),
     ),
     Unlisted(
         "route-whole-pool",
         "node 2 has a route for the whole pool through its NIC, less specific than every block's",
         ("ROUTE-4",),
+        causes=("route-wider",),
         at_start=(("2", f"ip route add {_POOL} via {_N1} dev {_NIC}"),),
     ),
     Unlisted(
         "workload-route-twice",
         "node 2 has a second route for its pods, by tunl0 and with a higher metric",
         ("ROUTE-1",),
+        causes=("workload-route-wrong",),
         at_pod=(("2", 'ip route add "$POD_IP" dev tunl0 metric 2000'),),
     ),
     Unlisted(
         "workload-route-scope",
         "the routes of node 3 to its own pods have the scope global",
         ("ROUTE-1",),
+        causes=("workload-route-wrong",),
         at_pod=(
             ("3", 'ip route del "$POD_IP" dev "$HOST_IFACE" && ip route add "$POD_IP" dev "$HOST_IFACE" scope global'),
         ),
@@ -359,19 +367,6 @@ FAULTS = (
         ),
     ),
     Unlisted(
-        "rule-tcp-bare",
-        "a rule of node 1 sends TCP to node 2's block bare through the NIC",
-        ("ROUTE-4", "PATH-8"),
-        causes=("route-in-other-table",),
-        at_start=(
-            (
-                "1",
-                f"ip route add {_B2} via {_N2} dev {_NIC} table 102 && "
-                f"ip rule add to {_B2} ipproto tcp lookup 102 pref 102",
-            ),
-        ),
-    ),
-    Unlisted(
         "rule-by-tos",
         "a rule of node 2 sends packets with a TOS of 0x10 to the wrong node",
         ("ROUTE-4",),
@@ -387,6 +382,7 @@ FAULTS = (
         "rule-prohibit",
         "a rule of node 3 prohibits what is for node 1's block",
         ("ROUTE-4", "ROUTE-5"),
+        causes=("policy-rule",),
         at_start=(("3", f"ip rule add to {_B1} pref 104 prohibit"),),
     ),
     Unlisted(
@@ -416,12 +412,14 @@ FAULTS = (
         "neighbour-of-node-wrong",
         "node 1 has a fixed, wrong MAC address for node 3",
         ("PATH-1",),
+        causes=("ipip-dropped-on-the-way",),
         at_start=(("1", f"ip neighbour replace {_N3} lladdr 02:00:00:00:00:99 dev {_NIC} nud permanent"),),
     ),
     Unlisted(
         "neighbour-of-pod-wrong",
         "node 2 has fixed, wrong MAC addresses for its pods",
         ("PATH-1", "PATH-6"),
+        causes=("lost-in-veth",),
         at_pod=(("2", 'ip neighbour replace "$POD_IP" lladdr 02:00:00:00:00:99 dev "$HOST_IFACE" nud permanent'),),
     ),
     Unlisted(
@@ -440,7 +438,12 @@ FAULTS = (
         "nic-down",
         "ens192 of node 3 is down, and with it the way by which the node is read",
         ("NODE-1", "BGP-1"),
-        causes=("bgp-session-down", "lost-before-arrival", "other-way", "tap-deaf", "node-not-read",),
+        causes=(
+            "bgp-session-down",
+            "lost-before-arrival",
+            "tap-deaf",
+            "node-not-read",
+        ),
         at_start=(("3", f"ip link set {_NIC} down"),),
     ),
     # --- pods
@@ -448,12 +451,14 @@ FAULTS = (
         "pod-eth0-down",
         "eth0 is down in the pods of node 3",
         ("VETH-3",),
+        causes=("pod-interface-down",),
         at_pod=(("3", f"{_POD} link set eth0 down"),),
     ),
     Unlisted(
         "pod-two-default-routes",
         "the pods of node 1 have a second interface with a default route of its own, which wins",
         ("POD-3",),
+        causes=("pod-default-route-wrong",),
         at_pod=(
             (
                 "1",
@@ -468,30 +473,38 @@ FAULTS = (
         "pod-other-address",
         "eth0 in the pods of node 2 has another address than the pods' own",
         ("POD-2",),
+        causes=("pod-address-wrong",),
         at_pod=(("2", f'{_POD} address add 10.233.109.200/32 dev eth0 && {_POD} address del "$POD_IP/32" dev eth0'),),
     ),
     Unlisted(
         "pod-route-unreachable",
         "the pods of node 1 have a route that makes node 3's block unreachable",
         ("PATH-1",),
+        causes=("never-sent",),
         at_pod=(("1", f"{_POD} route add unreachable {_B3}"),),
     ),
     Unlisted(
         "pod-rule-prohibit",
         "a rule inside the pods of node 2 prohibits node 1's block",
         ("PATH-1",),
+        causes=(
+            "never-sent",
+            "pod-does-not-answer",
+        ),
         at_pod=(("2", f"{_POD} rule add to {_B1} pref 100 prohibit"),),
     ),
     Unlisted(
         "pod-drops-replies",
         "a filter inside the pods of node 1 drops echo replies",
         ("PATH-1",),
+        causes=("pod-does-not-answer",),
         at_pod=(("1", f"{_IN_POD} iptables -w -A INPUT -p icmp --icmp-type echo-reply -j DROP"),),
     ),
     Unlisted(
         "pod-answers-no-echo",
         "the pods of node 3 answer no echoes",
         ("PATH-1",),
+        causes=("pod-does-not-answer",),
         at_pod=(("3", f"{_IN_POD} sysctl -qw net.ipv4.icmp_echo_ignore_all=1"),),
     ),
     Unlisted(
@@ -538,6 +551,7 @@ FAULTS = (
         "dropped-by-ttl",
         "node 3 drops what it should pass on with a TTL below 64",
         ("PATH-1",),
+        causes=("dropped-to-pods",),
         at_start=(("3", "iptables -w -t mangle -I PREROUTING -i tunl0 -m ttl --ttl-lt 64 -j DROP"),),
     ),
     Unlisted(
@@ -551,30 +565,35 @@ FAULTS = (
         "icmp-dropped",
         "node 1 drops ICMP on its way into the tunnel, and nothing else",
         ("PATH-1",),
+        causes=("dropped-from-pods",),
         at_start=(("1", "iptables -w -I FORWARD -o tunl0 -p icmp -j DROP"),),
     ),
     Unlisted(
         "same-node-dropped",
         "node 2 drops what its pods send each other",
         ("PATH-6",),
+        causes=("dropped-from-pods",),
         at_start=(("2", "iptables -w -I FORWARD -i cali+ -o cali+ -j DROP"),),
     ),
     Unlisted(
         "ipip-accepted-early",
         "node 3 accepts every IPIP packet before Calico's rules",
         ("SEC-2",),
+        causes=("rule-before-calico",),
         at_start=(("3", "iptables -w -I INPUT 1 -p 4 -j ACCEPT"),),
     ),
     Unlisted(
         "input-chain-not-called",
         "nothing leads from INPUT into Calico's chain on node 1",
         ("SEC-2",),
+        causes=("ipip-rule-missing",),
         at_start=(("1", "iptables -w -D INPUT -j cali-INPUT || iptables -w -D INPUT 1"),),
     ),
     Unlisted(
         "host-set-whole-subnet",
         "the set of hosts on node 2 has the whole subnet beside the nodes",
         ("SEC-1",),
+        causes=("host-set-incomplete",),
         at_start=(("2", "ipset add cali40all-hosts-net 10.7.120.0/24"),),
     ),
     Unlisted(
@@ -583,12 +602,6 @@ FAULTS = (
         ("PATH-5",),
         causes=("ttl-odd",),
         at_start=(("1", "iptables -w -t mangle -A FORWARD -o tunl0 -j TTL --ttl-set 64"),),
-    ),
-    Unlisted(
-        "outer-dscp-set",
-        "node 3 marks its IPIP packets with a DSCP of 46",
-        ("PATH-3",),
-        at_start=(("3", f"iptables -w -t mangle -A POSTROUTING -o {_NIC} -p 4 -j DSCP --set-dscp 46"),),
     ),
     Unlisted(
         "inner-dscp-set",
@@ -601,6 +614,7 @@ FAULTS = (
         "pods-masqueraded",
         "node 1 masquerades its pods' packets on their way into the tunnel",
         ("PATH-2",),
+        causes=("inner-address-translated",),
         at_start=(("1", f"iptables -w -t nat -I POSTROUTING 1 -s {_POOL} -o tunl0 -j MASQUERADE"),),
     ),
     Unlisted(
@@ -662,6 +676,7 @@ FAULTS = (
         "bird-session-disabled",
         "node 1's session with node 3 is disabled by hand",
         ("BGP-1",),
+        causes=("bgp-session-down",),
         at_start=(("1", "birdc -s /run/calico/bird.ctl disable Mesh_10_7_120_13 >/dev/null && sleep 2"),),
     ),
     Unlisted(
@@ -682,6 +697,10 @@ FAULTS = (
         "bird-pod-of-other-announced",
         "node 2 has, and announces, a route for an address of node 3's block",
         ("BGP-2", "ROUTE-4"),
+        causes=(
+            "route-to-no-pod",
+            "foreign-route-announced",
+        ),
         at_start=(("2", "ip route add 10.233.88.9/32 dev lo proto static && sleep 4"),),
     ),
     # --- what no requirement states: nothing else may be called broken for it
