@@ -211,10 +211,13 @@ def _sentences(problem: IpipError) -> str:
 
 
 def warm_up(node: str, tested: dict[str, list[PodFacts]]) -> list[list[IPv4Address]]:
-    """Whom each of a node's pods sends echoes before anything is read; a reply warms the receiver up as well."""
+    """Whom each of a node's pods sends echoes before anything is read; a reply warms the receiver up as well.
+
+    A node's other pods send to its first, or they would not have asked for their gateway where no echo reaches them.
+    """
     others = [pods[0].ip for other, pods in tested.items() if other != node and pods]
     own = tested[node]
-    return [[*others, *(pod.ip for pod in own[1:])], *([] for _ in own[1:])] if own else []
+    return [[*others, *(pod.ip for pod in own[1:])], *([own[0].ip] for _ in own[1:])] if own else []
 
 
 def _read_bird(api: Api, pod: CalicoPod | None, remote: Remote | None) -> tuple[dict[str, bytes], Sequence[Line]]:

@@ -12,11 +12,15 @@ from pytest_calico_ipip.model.checks import tunnel
 from pytest_calico_ipip.model.checks.routes import remote_blocks
 from pytest_calico_ipip.model.diagnosis import Cause, diagnose
 from pytest_calico_ipip.model.firewall import FilterRule, Firewall
-from pytest_calico_ipip.model.nodestate import NextHop, Route, Rule
+from pytest_calico_ipip.model.nodestate import Link, NextHop, Route, Rule
+from pytest_calico_ipip.model.wire import Packet
 from tests.diagnosis.judged import on_the_wire
 from tests.model.test_wire_checks import BROKEN
 from tests.model.wire_scene import ADDRESSES, BLOCKS, A, B, C, Scene, healthy
 
+_WAY = [(A, "eth0"), (A, "cali"), (A, "tunl0"), (A, "ens192")]
+_WAY += [(B, "ens192"), (B, "tunl0"), (B, "cali"), (B, "eth0")]
+_WAY_BACK = list(reversed(_WAY))
 KINDS = ("echo", "echo-full", "echo-from-node")
 # a break of the wire checks' own tests → the cause that must be named, alone
 NAMED = {
@@ -213,3 +217,70 @@ def test_a_route_does_not_take_what_it_sent_rightly() -> None:
     causes = diagnose(world, [remote_blocks(world, A), *on_the_wire(world)])
     assert [cause.id for cause in causes] == ["route-several-ways", "dropped-to-pods"]
     assert causes[0].explains == {("ROUTE-2", A)}
+
+
+def test_a_second_tunnel_is_the_cause_of_what_tunl0_does_not_get() -> None:
+    """What an ipip device with this very peer takes in is not said to be dropped by a filter."""
+    scene = healthy()
+    links = scene.states[B].links
+    assert isinstance(links, tuple)
+    ends = {"tunnel_local": ADDRESSES[B], "tunnel_remote": ADDRESSES[A], "tunnel_ttl": 0}
+    other = Link(9, "ipip1", "ipip", 1480, ("POINTOPOINT", "UP"), "UNKNOWN", "", **ends)  # type: ignore[arg-type]
+    scene.states[B] = replace(scene.states[B], links=(*links, other))
+    lose(scene, A, B, 5)
+    (cause,) = found(scene)
+    assert (cause.id, cause.subjects) == ("tunnel-second-device", (B, "ipip1"))
+
+
+def test_a_route_with_a_small_mtu_is_the_cause_of_what_is_refused_there() -> None:
+    """Where the route to the block says fewer bytes than the pods send, it is named, and not a filter."""
+    scene = healthy()
+    way = (NextHop(IPv4Address(ADDRESSES[B]), "tunl0", ("onlink",)),)
+    route = Route("unicast", IPv4Network(f"{BLOCKS[B]}0/24"), protocol="80", next_hops=way, mtu=1300)
+    scene.states[A] = replace(scene.states[A], routes=(route,))
+    lose(scene, A, B, 2, ("echo-full",))
+    (cause,) = found(scene)
+    assert (cause.id, cause.subjects) == ("route-mtu-low", (A, f"{BLOCKS[B]}0/24"))
+    assert "1300" in cause.sentence
+
+
+def test_a_doubled_request_is_the_cause_of_its_two_replies() -> None:
+    """Two replies with ids of their own are no change of a header, and no matter of the node that sends them."""
+    scene = healthy()
+    twice: list[Packet] = []
+    for packet in (scene.packets[i] for at in _WAY_BACK for i in scene.select("echo", A, B, "reply", *at)):
+        *outer, inner = packet.headers
+        twice.append(replace(packet, headers=(*outer, replace(inner, identification=inner.identification + 1))))
+    twice += [scene.packets[i] for at in _WAY[3:] for i in scene.select("echo", A, B, "request", *at)]
+    scene.packets += twice
+    (cause,) = found(scene)
+    assert (cause.id, cause.subjects) == ("seen-twice", (A,))
+    assert {requirement for requirement, _ in cause.explains} == {"PATH-1"}
+
+
+def test_bits_turned_at_random_are_told_from_a_filter() -> None:
+    """Where some packets of a node arrive changed, those that nobody could recognise are no filter's."""
+    scene = healthy()
+    lose(scene, A, B, 6, ("echo-from-node",))
+    for at in _WAY[2:]:
+        for i in scene.select("echo", A, B, "request", *at):
+            packet = scene.packets[i]
+            assert packet.icmp is not None
+            scene.packets[i] = replace(packet, icmp=replace(packet.icmp, checksum=1))
+    (cause,) = found(scene)
+    assert (cause.id, cause.subjects) == ("payload-changed", (A,))
+    assert "others are lost" in cause.sentence
+
+
+def test_what_a_deaf_sender_does_not_show_is_not_called_unsent() -> None:
+    """Where the sender's taps saw nothing at all, a packet that does not arrive was lost nobody knows where."""
+    scene = healthy()
+    lose(scene, A, B, 4)
+    deaf = {index for index, reading in enumerate(scene.taps) if reading.tap.node == A}
+    for tap in deaf:
+        scene.taps[tap] = replace(scene.taps[tap], problem="it never said that it listens")
+    scene.packets = [packet for packet in scene.packets if packet.tap not in deaf]
+    causes = {cause.id: cause for cause in found(scene)}
+    assert "pod-does-not-answer" not in causes
+    assert "never-sent" not in causes
+    assert causes["lost-before-arrival"].subjects == (f"{A}:{B}",)

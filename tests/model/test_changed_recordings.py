@@ -108,6 +108,11 @@ TABLE: dict[str, tuple[str, Change, str]] = {
         route(N1, BLOCK, type="blackhole", gateway=None, dev=None, flags=[]),
         "ROUTE-2@1 ROUTE-4@1",
     ),
+    "a spare blackhole for a block": (
+        ALWAYS,
+        another_route(N1, BLOCK, type="blackhole", gateway=None, dev=None, flags=[], protocol="boot", metric=5000),
+        "ROUTE-2@1 ROUTE-4@1",
+    ),
     "block unreachable": (ALWAYS, route(N1, BLOCK, type="unreachable", gateway=None, dev=None), "ROUTE-2@1 ROUTE-4@1"),
     "near block through the tunnel": (CROSS, route(N1, BLOCK, dev="tunl0", flags=["onlink"]), "ROUTE-2@1 ROUTE-4@1"),
     "far block bare": (CROSS, route(N1, "10.233.88.0/24", dev="ens192", flags=[]), "ROUTE-2@1 ROUTE-4@1"),

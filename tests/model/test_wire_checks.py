@@ -301,6 +301,7 @@ BROKEN: dict[str, tuple[Break, set[tuple[str, str]], str]] = {
         {(P3, ONE_TWO)},
         "108 (inner 84 + 24)",
     ),
+    "DSCP set by the sending node": (at_taps(NICS, outer(dscp=46)), {(P3, ONE_TWO)}, "0 (DSCP is not copied)"),
     "DSCP copied": (
         both(everywhere(inner(dscp=46)), at_taps(NICS, outer(dscp=46))),
         {(P3, ONE_TWO)},

@@ -14,6 +14,7 @@ from pytest_calico_ipip.model.wire import Header, Packet
 from pytest_calico_ipip.model.world import World
 
 IPIP = 4  # the IP protocol number of IP in IP (RFC 2003)
+_BARE = (Role.POD, Role.WORKLOAD, Role.TUNNEL)
 LINK_TYPES = {Role.POD: ("EN10MB",), Role.WORKLOAD: ("EN10MB",), Role.TUNNEL: ("RAW", "IPV4")}
 
 
@@ -120,14 +121,14 @@ def bare(
 
 def encapsulated(world: World, verdict: Verdict, flight: Flight, leg: Leg) -> None:
     """At both underlay NICs: one outer header, node to node, made of the inner one as the kernel's ipip makes it."""
-    before = next((s for s in leg.stops if s.point.role is Role.TUNNEL and s.point.node == leg.source_node), None)
+    before = [s for s in leg.stops if s.packets and s.point.node == leg.source_node and s.point.role in _BARE]
     for stop in leg.stops:
         if stop.point.role is not Role.UNDERLAY:
             continue
         if not stop.packets:
             _say_unwatched(verdict, leg, stop)
         for packet in stop.all:
-            outer_header(world, verdict, label(flight, leg), leg, stop.point, packet, _same_piece(before, packet))
+            outer_header(world, verdict, label(flight, leg), leg, stop.point, packet, _sent(before, packet))
 
 
 def outer_header(
@@ -166,8 +167,8 @@ def outer_header(
         why = "the inner has it" if inner.dont_fragment else "tunl0 is pmtudisc"
         compare("outer DF", f"set ({why})", "set" if outer.dont_fragment else "not set", outer.dont_fragment)
     if at_sender:  # a router of the underlay may mark both as it likes
-        if inner.dscp:
-            compare("outer DSCP", f"0 (the inner's {inner.dscp} is not copied)", f"{outer.dscp}", outer.dscp == 0)
+        dscp = f"0 (the inner's {inner.dscp} is not copied)" if inner.dscp else "0 (DSCP is not copied)"
+        compare("outer DSCP", dscp, f"{outer.dscp}", outer.dscp == 0)
         ecn = 2 if inner.ecn == 3 else inner.ecn  # congestion met before the tunnel is not told twice (RFC 6040)
         compare("outer ECN", f"{ecn} (copied from the inner's {inner.ecn})", f"{outer.ecn}", outer.ecn == ecn)
     compare("inner addresses", f"{leg.source} > {leg.destination}", f"{inner.source} > {inner.destination}")
@@ -183,10 +184,18 @@ def _say_unwatched(verdict: Verdict, leg: Leg, stop: Stop) -> None:
         verdict.unwatched(stop.point)
 
 
-def _same_piece(stop: Stop | None, packet: Packet) -> Packet | None:
-    """The packet, or the fragment of it, as another point saw it."""
-    pieces = [p for p in stop.all if p.inner.fragment_offset == packet.inner.fragment_offset] if stop else []
-    return pieces[0] if pieces else None
+def _sent(stops: Sequence[Stop], packet: Packet) -> Packet | None:
+    """The packet, or the fragment of it, as it was sent: where it was seen first, or last before a node cut it."""
+    seen = [piece for stop in stops if (piece := _same_piece(stop, packet)) is not None]
+    return next((piece for piece in seen if piece.inner.length == packet.inner.length), seen[-1] if seen else None)
+
+
+def _same_piece(stop: Stop, packet: Packet) -> Packet | None:
+    """The packet, or the fragment of it, as another point saw it; of several that are alike, the very one."""
+    pieces = [p for p in stop.all if p.inner.fragment_offset == packet.inner.fragment_offset]
+    # a doubled request has two replies, each with an id of its own: that they are two is PATH-1's
+    same = [p for p in pieces if p.inner.identification == packet.inner.identification]
+    return next(iter(same or pieces), None)
 
 
 def _unchanging(header: Header) -> str:

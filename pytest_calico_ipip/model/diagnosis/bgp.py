@@ -11,21 +11,32 @@ from pytest_calico_ipip.model.diagnosis.signs import Rule, Signs
 from pytest_calico_ipip.model.diagnosis.symptom import Symptom
 
 
+def stopped(signs: Signs) -> Iterator[Found]:
+    """BIRD does not run on a node: its sessions, what it should learn, and what the others should learn from it."""
+    for symptom in signs.of("BGP-1"):
+        node = symptom.subject
+        if not symptom.what.endswith(" BIRD"):
+            continue
+        mine = (*signs.of("BGP-1", "ROUTE-2", "ROUTE-5", "ROUTE-6", on=node), *_sent_astray(signs, node, None))
+        sessions = (s for s in signs.of("BGP-1") if (a := signs.address(node)) is not None and str(a) in s.what.split())
+        peers = dict.fromkeys(s.subject for s in signs.of("ROUTE-2") if s.network and _owned(signs, node, s))
+        theirs = [s for peer in peers for s in _not_learnt(signs, peer, node)]
+        # what it sends is refused where no route leads back; what is sent there goes bare
+        packets = [
+            s for s, leg in signs.packets() if {leg.source_node, leg.destination_node} in [{node, p} for p in peers]
+        ]
+        sentence = f"BIRD does not run on {node}: {symptom.observed}"
+        logs = kubectl("logs", "-n", "kube-system", "-l", "k8s-app=calico-node", "-c", "calico-node", "--tail=50")
+        explained = (*mine, *sessions, *theirs, *packets)
+        yield Found("bird-not-running", (node,), sentence, explained, (symptom.fact(),), (logs,))
+
+
 def sessions(signs: Signs) -> Iterator[Found]:
     """Sessions that are down, told once for both ends; the routes that they should bring are then missing."""
     told: set[frozenset[str]] = set()
     for symptom in signs.of("BGP-1"):
         node = symptom.subject
         if symptom not in signs.left:
-            continue
-        if symptom.what.endswith(" BIRD"):
-            mine = (*signs.of("BGP-1", "ROUTE-2", "ROUTE-5", "ROUTE-6", on=node), *_sent_astray(signs, node, None))
-            others = (
-                s for s in signs.of("BGP-1") if (a := signs.address(node)) is not None and str(a) in s.what.split()
-            )
-            sentence = f"BIRD does not run on {node}: {symptom.observed}"
-            logs = kubectl("logs", "-n", "kube-system", "-l", "k8s-app=calico-node", "-c", "calico-node", "--tail=50")
-            yield Found("bird-not-running", (node,), sentence, (*mine, *others), (symptom.fact(),), (logs,))
             continue
         peer = signs.node_with(_peer(symptom))
         pair = frozenset((node, peer or symptom.what))
@@ -126,5 +137,5 @@ def _origin(signs: Signs, node: str, destination: str) -> str:
     return f"{found.text} (nodes/{node}/ip-route.json)" if found is not None else ""
 
 
-RULES: tuple[Rule, ...] = (sessions, withheld)
+RULES: tuple[Rule, ...] = (stopped, sessions, withheld)
 LATER: tuple[Rule, ...] = (announced,)  # after the routes of the kernel, which may be what is announced

@@ -8,6 +8,7 @@ from ipaddress import IPv4Network
 from pytest_calico_ipip.model.diagnosis.cause import Found, kubectl, on
 from pytest_calico_ipip.model.diagnosis.signs import Rule, Signs
 
+_BY_HAND = ("boot", "static")  # protocols of a route that nobody announces: neither BIRD nor Felix made it
 _ROUTES = ("ROUTE-2", "ROUTE-3", "ROUTE-4", "ROUTE-5", "ROUTE-6")
 
 
@@ -70,7 +71,10 @@ def announced_twice(signs: Signs) -> Iterator[Found]:
         holes = [
             name
             for name in signs.nodes
-            if any(r.type == "blackhole" and r.destination == block.cidr for r in signs.routes(name))
+            if any(
+                r.type == "blackhole" and r.destination == block.cidr and r.protocol not in _BY_HAND
+                for r in signs.routes(name)
+            )
         ]
         claiming = tuple(dict.fromkeys([*owners, *holes]))
         if len(claiming) < 2:

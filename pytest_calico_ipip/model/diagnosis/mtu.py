@@ -12,6 +12,7 @@ from pytest_calico_ipip.model.diagnosis.symptom import Symptom
 from pytest_calico_ipip.model.expected import TUNNEL_DEVICE
 from pytest_calico_ipip.model.expected.mtu import IPIP_OVERHEAD
 from pytest_calico_ipip.model.paths import Leg
+from pytest_calico_ipip.model.points import Role
 
 _SIZES = ("MTU-4", "MTU-5")
 
@@ -77,6 +78,7 @@ def pod(signs: Signs) -> Iterator[Found]:
             own = [s for s in signs.of("MTU-2", on=node) if s.what.split(" ")[0] in keys]
             outside, inside = split[0].expected, split[0].observed
             sentence = f"The interface of a pod on {node} has an MTU of {outside} outside and of {inside} inside"
+            large += [s for s, _ in signs.packets() if s.requirement in _SIZES and _at_pod(s, node)]
             facts = tuple(s.fact() for s in (*split[:2], *large[:1]))
             yield Found("pod-mtu-ends-differ", (node, *sorted(keys))[:6], sentence, (*own, *large), facts, look)
         high = [s for s in signs.of("MTU-2", on=node) if s.observed.isdecimal()]
@@ -88,6 +90,37 @@ def pod(signs: Signs) -> Iterator[Found]:
             )
             facts = tuple(s.fact() for s in (*high[:2], *large[:1]))
             yield Found("pod-mtu-high", (node, *names)[:6], sentence, (*high, *large), facts, look)
+
+
+def _at_pod(symptom: Symptom, node: str) -> bool:
+    """Whether a packet was lost at the cable of a pod of this node."""
+    broken = symptom.broken
+    return broken is not None and broken.node == node and broken.at.point.role in (Role.WORKLOAD, Role.POD)
+
+
+def of_route(signs: Signs) -> Iterator[Found]:
+    """The route to a block says a smaller MTU than the pods have."""
+    for node in signs.nodes:
+        for route in signs.routes(node):
+            some = [
+                s
+                for s, leg in signs.packets()
+                if s.requirement in _SIZES
+                and leg.source_node == node
+                and leg.destination in route.destination
+                and s.broken_within(node)
+                and route.mtu is not None
+                and route.mtu < _size(leg)
+            ]
+            if some and route.destination.prefixlen:
+                sentence = (
+                    f"The route of {node} to {route.destination} says an MTU of {route.mtu}: "
+                    "full-size packets of pods do not go there"
+                )
+                fact = f"{route.text} (nodes/{node}/ip-route.json)"
+                show = on(node, "ip", "route", "show", "exact", str(route.destination))
+                subjects = (node, str(route.destination))
+                yield Found("route-mtu-low", subjects, sentence, tuple(some), (fact, some[0].fact()), (show,))
 
 
 def black_hole(signs: Signs) -> Iterator[Found]:
@@ -105,7 +138,7 @@ def black_hole(signs: Signs) -> Iterator[Found]:
         told = next((s.observed.rpartition("; ")[2] for s in some if "fragmentation needed" in s.observed), "")
         source, there = broken.after.point.node, broken.node
         others = [s for s in signs.of("MTU-5", "MTU-6") if s.subject in {x for one in some for x in _both(one.subject)}]
-        size = max((p.inner.length for s in some if s.leg for stop in s.leg.stops for p in stop.packets), default=0)
+        size = max((_size(s.leg) for s in some if s.leg), default=0)
         dropped = f"{size} bytes inside are" if size else "full-size packets are"
         if broken.on_the_way:
             ident = "large-packets-lost-on-the-way"
@@ -130,6 +163,11 @@ def black_hole(signs: Signs) -> Iterator[Found]:
             evidence,
             (command,),
         )
+
+
+def _size(leg: Leg) -> int:
+    """The length of a packet as it was seen; 0 where it was seen nowhere."""
+    return max((packet.inner.length for stop in leg.stops for packet in stop.packets), default=0)
 
 
 def _both(subject: str) -> tuple[str, str]:
@@ -159,5 +197,5 @@ def one_more(signs: Signs) -> Iterator[Found]:
         yield Found("oversize-not-refused", (node,), sentence, tuple(some), tuple(s.fact() for s in some[:2]), (look,))
 
 
-RULES: tuple[Rule, ...] = (tunnel, pod)
+RULES: tuple[Rule, ...] = (tunnel, pod, of_route)
 LATER: tuple[Rule, ...] = (black_hole, one_more)  # after what a firewall drops by size

@@ -84,14 +84,54 @@ def no_route_to_gateway(signs: Signs) -> Iterator[Found]:
         node = symptom.subject
         # pods can reach nothing: their own packets and their replies never leave eth0
         mute = [s for s in signs.broken_at(node) if s.broken is not None and s.broken.after is None]
+        dropped = ("blackhole", "unreachable", "prohibit", "throw")
+        by_pod = " dev " in symptom.observed and not symptom.observed.startswith(dropped)
+        ident, said = "default-route-missing", "has no route to 169.254.1.1 (usually its default route)"
+        if by_pod:
+            ident, said = "gateway-behind-workload", f"reaches 169.254.1.1 by a workload interface: {symptom.observed}"
+            mute += [s for s in signs.of("PATH-6", on=node) if s not in mute]
         yield Found(
-            "default-route-missing",
+            ident,
             (node,),
-            f"{node} has no route to 169.254.1.1 (usually its default route): it does not answer its pods' ARP",
+            f"{node} {said}: it does not answer its pods' ARP",
             (symptom, *signs.of("POD-4", on=node), *mute),
             (symptom.fact(),),
             (on(node, "ip", "route", "get", "169.254.1.1"), on(node, "ip", "route", "show", "default")),
         )
 
 
-RULES: tuple[Rule, ...] = (forwarding, main_table, no_route_to_gateway)
+def claimed(signs: Signs) -> Iterator[Found]:
+    """A node that has another node's address on a device of its own: it talks to itself, and not to that node."""
+    for node in signs.nodes:
+        for link in signs.links(node):
+            for address in link.addresses:
+                other = signs.node_with(address.ip)
+                if other in (None, node) or signs.address(node) == address.ip:
+                    continue
+                ends = {node, other}
+                direct = [
+                    s
+                    for s in signs.of("NODE-1", "BGP-1", "ROUTE-2", "ROUTE-5", "ROUTE-6")
+                    if s.subject in ends
+                    and ({str(address.ip)} & set(s.what.split()) or _towards(signs, s, node, other))
+                ]
+                packets = [s for s, leg in signs.packets() if {leg.source_node, leg.destination_node} == ends]
+                yield Found(
+                    "node-address-claimed",
+                    (node, link.name, str(other)),
+                    f"{node} has the address of {other}, {address.ip}, on its own {link.name}",
+                    (*direct, *packets),
+                    (f"{link.name}: {address} (nodes/{node}/ip-addr.json)",),
+                    (on(node, "ip", "-4", "addr", "show", "dev", link.name),),
+                )
+
+
+def _towards(signs: Signs, symptom: Symptom, node: str, other: str | None) -> bool:
+    """Whether a difference is about the way to the other node's blocks, or about the session with either."""
+    if symptom.requirement == "BGP-1":
+        return any(str(signs.address(one)) in symptom.what.split() for one in (node, other) if one)
+    blocks = [block.cidr for block in signs.store.blocks if block.host == other]
+    return symptom.subject == node and any(symptom.network and symptom.network.subnet_of(b) for b in blocks)
+
+
+RULES: tuple[Rule, ...] = (claimed, forwarding, main_table, no_route_to_gateway)

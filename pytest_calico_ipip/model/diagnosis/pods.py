@@ -133,8 +133,13 @@ def interfaces(signs: Signs) -> Iterator[Found]:
             "ROUTE-4",
             "ROUTE-5",
         )
+        peers = signs.of("VETH-2", on=node)
+        astray = {s.what.split(" ")[0] for s in peers if " namespace that " in s.what}
+        between = [s for s in peers if s.what.split(" ")[0] not in astray]
+        said = "The cable of {pods} on {node} does not end at eth0: another device stands between, as a bridge would"
+        yield from _family(signs, node, "workload-peer", between, said)
         said = "The workload interface of {pods} on {node} leads to another pod's namespace, or to none: {observed}"
-        yield from _family(signs, node, "workload-peer", list(signs.of("VETH-2", on=node)), said)
+        yield from _family(signs, node, "workload-peer", [s for s in peers if s not in between], said)
 
 
 def inside(signs: Signs) -> Iterator[Found]:

@@ -15,6 +15,7 @@ from pytest_calico_ipip.model.paths import Leg
 from pytest_calico_ipip.model.points import Role
 
 _BIRD = "bird"
+_FELIX = "80"
 _IN = ((Role.TUNNEL, Role.WORKLOAD), (Role.UNDERLAY, Role.WORKLOAD), (Role.UNDERLAY, Role.TUNNEL))
 _BLOCKS = "<blocks>"  # stands in a sentence for the destinations that it is about
 
@@ -141,10 +142,12 @@ def own_blocks(signs: Signs) -> Iterator[Found]:
         missing = symptom.observed == "no route"
         same = [s for s in signs.of("ROUTE-3", "ROUTE-4", on=node) if s.network == block]
         said = "has no blackhole route" if missing else "has something else than a blackhole route"
+        told = symptom.observed.startswith(("unreachable", "prohibit"))
+        then = "are answered by an error, not dropped" if told else "leave the node again"
         yield Found(
             "blackhole-missing" if missing else "blackhole-replaced",
             (node, str(block)),
-            f"{node} {said} for its own block {block}: packets for addresses that no pod has leave the node again",
+            f"{node} {said} for its own block {block}: packets for addresses that no pod has {then}",
             tuple(same),
             (symptom.fact(),),
             (on(node, "ip", "route", "show", "exact", str(block)),),
@@ -220,6 +223,7 @@ def unexplained(signs: Signs) -> Iterator[Found]:
         origin = _origin(signs, nodes, destination)
         there = [r for r in signs.routes(origin) if r.destination == destination and r.text == _text(same, origin)]
         table = there[0].table if there else "main"
+        own = bool(there) and there[0].type == "local"
         ident, why = _what_it_is(signs, destination, there, table)
         route = _text(same, origin)
         learnt = f", and {', '.join(n for n in nodes if n != origin)} learnt it" if len(nodes) > 1 else ""
@@ -234,6 +238,8 @@ def unexplained(signs: Signs) -> Iterator[Found]:
             for s, leg in signs.packets()
             if (leg.source_node in nodes and _sent(signs, s, leg, leg.source_node, destination))
             or any(_refused(s, leg, node, destination) for node in nodes)
+            # who takes an address for its own answers in its place, and drops what really comes from there
+            or (own and leg.source in destination and leg.destination_node in nodes)
         ]
         if ident == "route-in-other-table":  # its rule may be one for TCP alone, of which no echo shows anything
             ends = {f"{node}:{block.host}" for node in nodes for block in _overlapping(signs, destination)}
@@ -330,11 +336,12 @@ def leftovers(signs: Signs) -> Iterator[Found]:
         if own:
             found = ", ".join(dict.fromkeys(s.observed for s in own))
             wanted = own[0].expected
+            calico = {s.observed for s in own} <= {_BIRD, _FELIX}
+            why = "a switch or an upgrade is not finished there" if calico else "somebody else wrote them"
             yield Found(
                 "route-owner-leftover",
                 (node,),
-                f"{node} has IPIP routes of protocol {found}, and {wanted} is their owner's: "
-                "a switch or an upgrade is not finished there",
+                f"{node} has IPIP routes of protocol {found}, and {wanted} is their owner's: {why}",
                 own,
                 tuple(s.fact() for s in own[:2]),
                 (on(node, "ip", "route", "show", "proto", own[0].observed),),

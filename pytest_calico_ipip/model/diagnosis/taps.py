@@ -67,11 +67,12 @@ def silent(signs: Signs) -> Iterator[Found]:
         )
         if mine:
             reasons = tuple(dict.fromkeys(s.reason[:300] for s in mine))
-            sentence = f"{node} did not tell everything that was asked, and {len(reasons)} readings are missing"
+            missing = "one reading is" if len(reasons) == 1 else f"{len(reasons)} readings are"
+            sentence = f"{node} did not tell everything that was asked, and {missing} missing"
             yield Found(
                 "node-not-read",
                 (node,),
-                sentence.replace("1 readings are", "one reading is"),
+                sentence,
                 mine,
                 reasons[:3],
                 (on(node, "true"),),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Network
 
 from pytest_calico_ipip.model.diagnosis.cause import Found, on
 from pytest_calico_ipip.model.diagnosis.signs import Rule, Signs
 from pytest_calico_ipip.model.diagnosis.symptom import Symptom
 from pytest_calico_ipip.model.expected import TUNNEL_DEVICE
+from pytest_calico_ipip.model.nodestate import Link
 from pytest_calico_ipip.model.paths import Leg
 from pytest_calico_ipip.model.points import Role
 
+_TUNNEL = Role.TUNNEL
 _SHOW = ("ip", "-d", "addr", "show", "dev", TUNNEL_DEVICE)
 
 
@@ -120,15 +123,65 @@ def addresses(signs: Signs) -> Iterator[Found]:
             ident, said = "tunnel-address-wrong", f"has {has} on its tunl0, and its tunnel address is {wanted}/32"
         # what the node itself sends to pods of other nodes, and what comes back to that address
         own = [s for s in signs.of("PATH-7") if s.subject.startswith(f"{node}:") and ident != "tunnel-address-extra"]
-        local = [s for s in signs.of("ROUTE-4", "NODE-3", on=node) if s.network and s.network.network_address in held]
+        shared = {a.ip for name in others if (one := signs.link(name, TUNNEL_DEVICE)) for a in one.addresses} & {*held}
         yield Found(
             ident,
             (node, *others),
             f"{node} {said}",
-            (symptom, *own, *local),
+            (symptom, *own, *_routes_of(signs, node, link), *_of_both(signs, shared)),
             (symptom.fact(), *(s.fact() for s in own[:1])),
             (on(node, "ip", "-4", "addr", "show", "dev", TUNNEL_DEVICE),),
         )
 
 
-RULES: tuple[Rule, ...] = (useless, attributes, addresses)
+def _routes_of(signs: Signs, node: str, link: Link) -> tuple[Symptom, ...]:
+    """The routes that the kernel itself makes for these addresses, and what they stand in place of."""
+    ends = {end for address in link.addresses for end in (address.ip, address.network.broadcast_address)}
+    wide = {address.network for address in link.addresses if address.network.prefixlen < 32}
+    mine = signs.of("ROUTE-3", "ROUTE-4", "NODE-3", on=node)
+    return tuple(s for s in mine if s.network and (s.network.network_address in ends or s.network in wide))
+
+
+def _of_both(signs: Signs, shared: set[IPv4Address]) -> Iterator[Symptom]:
+    """What comes of an address that two nodes have: both tell the others of it, and each takes what is for both."""
+    for symptom in signs.of("ROUTE-4", "BGP-2"):
+        destination = symptom.network or _network(symptom.observed)
+        if destination is not None and destination.prefixlen == 32 and destination.network_address in shared:
+            yield symptom
+    for symptom, leg in signs.packets():
+        if {leg.source, leg.destination} & shared:
+            yield symptom
+
+
+def _network(text: str) -> IPv4Network | None:
+    try:
+        return IPv4Network(text)
+    except ValueError:
+        return None
+
+
+def second(signs: Signs) -> Iterator[Found]:
+    """Another ipip device with this very peer: the kernel gives it what comes from there, and tunl0 never sees it."""
+    for node in signs.nodes:
+        for link in signs.links(node):
+            peer = next((n for n in signs.nodes if n != node and str(signs.address(n)) == link.tunnel_remote), None)
+            if link.kind != "ipip" or link.name == TUNNEL_DEVICE or not link.up or peer is None:
+                continue
+            taken = [
+                s
+                for s, leg in signs.packets()
+                if leg.source_node == peer and s.broken_within(node) and s.broken and s.broken.at.point.role is _TUNNEL
+            ]
+            if taken:
+                shape = f"{link.name}: ipip, local {link.tunnel_local}, remote {link.tunnel_remote}"
+                yield Found(
+                    "tunnel-second-device",
+                    (node, link.name),
+                    f"{node} has a second tunnel, {link.name}, for what comes from {peer}: tunl0 does not get it",
+                    tuple(taken),
+                    (f"{shape} (nodes/{node}/ip-addr.json)", taken[0].fact()),
+                    (on(node, "ip", "-d", "link", "show", "dev", link.name),),
+                )
+
+
+RULES: tuple[Rule, ...] = (useless, attributes, addresses, second)

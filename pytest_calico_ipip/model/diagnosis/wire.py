@@ -9,9 +9,11 @@ from pytest_calico_ipip.model.absent import Absent
 from pytest_calico_ipip.model.diagnosis.cause import Found, kubectl, on, tcpdump
 from pytest_calico_ipip.model.diagnosis.signs import Rule, Signs
 from pytest_calico_ipip.model.diagnosis.symptom import Symptom
+from pytest_calico_ipip.model.paths import Leg
 from pytest_calico_ipip.model.points import Role
 
 Pair = tuple[str, str]
+_FORM = ("PATH-2", "PATH-3", "PATH-4")  # what a packet looks like; not whether it arrives
 
 
 def between_nodes(signs: Signs) -> Iterator[Found]:
@@ -94,6 +96,22 @@ def _bgp_up(signs: Signs, source: str, target: str) -> bool:
     return any(one.established and one.peer == address for one in state.bird.protocols)
 
 
+def unwatched(signs: Signs) -> Iterator[Found]:
+    """Packets that do not reach a node, and that no tap of their sender's node could have seen."""
+    lost: dict[Pair, list[Symptom]] = defaultdict(list)
+    for symptom, leg in signs.packets():
+        if symptom.lost and symptom.broken and symptom.broken.after is None and symptom.broken.node != leg.source_node:
+            lost[leg.source_node, symptom.broken.node].append(symptom)
+    for (source, there), symptoms in lost.items():
+        sentence = (
+            f"{there} does not get everything that it should from {source}, "
+            f"and the taps of {source} do not tell how far it came"
+        )
+        watch = tcpdump(source, signs.nic_name(source), f"host {signs.address(there) or there}")
+        facts = tuple(s.fact() for s in symptoms[:2])
+        yield Found("lost-before-arrival", (f"{source}:{there}",), sentence, tuple(symptoms), facts, (watch,))
+
+
 def inside_node(signs: Signs) -> Iterator[Found]:
     """Packets that die between two devices of one node, grouped by the place, each told with what is done there."""
     groups: dict[tuple[str, Role | None, Role], list[Symptom]] = defaultdict(list)
@@ -127,8 +145,8 @@ def _place(signs: Signs, node: str, after: Role | None, at: Role, symptoms: list
         return "ipip-dropped-on-arrival", said, rules
     if (after, at) == (Role.TUNNEL, Role.UNDERLAY):
         said = (
-            f"Packets enter tunl0 of {node} and do not leave by {nic}: a rule of its output chain drops them, "
-            "or the next hop does not answer ARP"
+            f"Packets enter tunl0 of {node} and do not leave by {nic}: a rule of its output chain or an IPsec policy "
+            "drops them, or the next hop does not answer ARP"
         )
         return "ipip-dropped-on-leaving", said, rules
     if Role.POD in (after, at):
@@ -136,7 +154,8 @@ def _place(signs: Signs, node: str, after: Role | None, at: Role, symptoms: list
         return "lost-in-veth", said, on(node, "ip", "-s", "link", "show")
     words = f"between {after.value} and {at.value} of {node}"
     if after is Role.WORKLOAD:
-        said = f"{node} does not forward what its pods send: it is lost {words} (a policy, a rule, or no route)"
+        why = "a policy, a rule, a filter of tc, or no route"
+        said = f"{node} does not forward what its pods send: it is lost {words} ({why})"
         return "dropped-from-pods", said, rules
     said = f"{node} takes packets in and does not hand them to its pods: they are lost {words} (a policy, or rp_filter)"
     return "dropped-to-pods", said, rules
@@ -176,24 +195,60 @@ def translated(signs: Signs) -> Iterator[Found]:
         yield Found("inner-address-translated", (node,), sentence, (*own, *mine), facts, (rules,))
 
 
+def damaged(signs: Signs) -> Iterator[Found]:
+    """A node whose packets arrive changed: where bits are turned at random, others of them are not recognised at all,
+    and are thrown away by whoever checks a checksum first.
+    """
+    for node in signs.nodes:
+        own = [s for s, leg in signs.packets() if leg.source_node == node and _look(s) == "payload-changed"]
+        gone = [s for s, leg in signs.packets() if s.lost and leg.source_node == node and _behind_tunnel(s, node)]
+        if not own or not gone:
+            continue
+        legs = {id(s.leg) for s in own}
+        same = [
+            s for s, leg in signs.packets() if id(leg) in legs or (leg.source_node == node and s.requirement in _FORM)
+        ]
+        leg = own[0].leg
+        there = leg.destination_node if leg is not None else ""
+        sentence = _SENTENCES["payload-changed"].format(node=node, there=there, seen=own[0].observed)
+        command = on(node, "tc", "-s", "qdisc", "show")
+        facts = tuple(s.fact() for s in (*own[:2], *gone[:1]))
+        yield Found("payload-changed", (node,), f"{sentence}; others are lost", (*own, *gone, *same), facts, (command,))
+
+
+def _behind_tunnel(symptom: Symptom, node: str) -> bool:
+    """Whether a packet was missed from its sender's tunnel on: it may have come there as another."""
+    broken = symptom.broken
+    return broken is not None and (broken.node != node or broken.at.point.role in (Role.TUNNEL, Role.UNDERLAY))
+
+
 def looks(signs: Signs) -> Iterator[Found]:
     """Packets that arrive, but not as they must: by what is odd about them, and by the node that made them."""
     groups: dict[tuple[str, str], list[Symptom]] = defaultdict(list)
     for symptom in [s for s, _ in signs.packets() if not s.lost]:
         ident = _look(symptom)
         if ident and symptom.leg is not None:
-            groups[ident, symptom.leg.source_node].append(symptom)
+            groups[ident, _maker(symptom, symptom.leg, ident)].append(symptom)
     order = list(_SENTENCES)
     for (ident, node), symptoms in sorted(groups.items(), key=lambda item: order.index(item[0][0])):
         leg = symptoms[0].leg
         if leg is None:
             continue
         seen = symptoms[0].observed
+        if ident == "outer-header-odd":  # a mere number otherwise
+            seen = f"{symptoms[0].what.partition(': ')[2].partition(' at ')[0]} {seen}"
         same = [s for s, other in signs.packets() if not s.lost and other.source_node == node and _follows(s, symptoms)]
         sentence = _SENTENCES[ident].format(node=node, there=leg.destination_node, seen=seen)
         command = tcpdump(node, signs.nic_name(node), f"host {leg.destination} or ip proto 4")
         facts = tuple(s.fact() for s in symptoms[:2])
         yield Found(ident, (node,), sentence, (*symptoms, *same), facts, (command,))
+
+
+def _maker(symptom: Symptom, leg: Leg, ident: str) -> str:
+    """The node that something odd comes from: a request that was doubled has two replies, whoever sends them."""
+    request = symptom.flight.request if symptom.flight is not None else leg
+    doubled = ident == "seen-twice" and any(len(stop.packets) > 1 for stop in request.stops)
+    return request.source_node if doubled else leg.source_node
 
 
 _SENTENCES = {
@@ -203,6 +258,7 @@ _SENTENCES = {
     "outer-address-wrong": "The outer header of what {node} sends to {there} has wrong addresses: {seen}",
     "inner-address-translated": "The addresses of what {node} sends to {there} are translated on the way: {seen}",
     "outer-header-odd": "The outer header of what {node} sends to {there} is not as the kernel's ipip makes it: {seen}",
+    "inner-header-changed": "Something changes the inner header of what {node} sends to {there}: it leaves with {seen}",
     "payload-changed": "What {node} sends to {there} arrives changed: {seen}",
     "ttl-odd": "The TTL of what {node} sends to {there} does not fall by one at each node: {seen}",
     "fragment-lost": "Packets in pieces from {node} to {there} lose some of them on the way: {seen}",
@@ -219,7 +275,9 @@ def _look(symptom: Symptom) -> str:
         return "outer-address-wrong"
     if "inner addresses" in what or "inner source" in what or "headers at" in what:
         return "inner-address-translated"
-    if ": outer " in what or "inner header" in what:
+    if "inner header" in what:
+        return "inner-header-changed"
+    if ": outer " in what:
         return "outer-header-odd"
     if "later fragments" in what:
         return "fragment-lost"
@@ -249,4 +307,4 @@ def link_types(signs: Signs) -> Iterator[Found]:
         yield Found("link-type", (node,), sentence, own, (own[0].fact(),), (show,))
 
 
-RULES: tuple[Rule, ...] = (translated, between_nodes, inside_node, looks, link_types)
+RULES: tuple[Rule, ...] = (translated, damaged, between_nodes, unwatched, inside_node, looks, link_types)
