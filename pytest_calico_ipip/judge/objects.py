@@ -12,7 +12,7 @@ from pytest_calico_ipip.judge.values import address, boolean, interface, mapping
 from pytest_calico_ipip.model.datastore import Affinity, Allocation, BgpPeer, Block, ClusterNode, Pod, Pool
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")  # a DNS subdomain, as the API server wants it
-_ADDRESS = "projectcalico.org/IPv4Address"
+ADDRESS = "projectcalico.org/IPv4Address"
 _TUNNEL = "projectcalico.org/IPv4IPIPTunnelAddr"
 _REFLECTOR = "projectcalico.org/RouteReflectorClusterID"
 TEST_LABEL = ("app", "sleep-curl")
@@ -124,8 +124,8 @@ def node(item: Item) -> ClusterNode | None:
     annotations = mapping(metadata.get("annotations"))
     return ClusterNode(
         name=name,
-        address=interface(annotations.get(_ADDRESS)),
-        address_text=text(annotations.get(_ADDRESS)),
+        address=interface(annotations.get(ADDRESS)),
+        address_text=text(annotations.get(ADDRESS)),
         tunnel_address=address(annotations.get(_TUNNEL)),
         tunnel_address_text=text(annotations.get(_TUNNEL)),
         internal_ips=tuple(

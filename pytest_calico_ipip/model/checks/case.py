@@ -90,7 +90,8 @@ class Case:
 
     def api(self, plural: str, name: str = "", namespace: str = "") -> Reading:
         """One of the API's lists, and the command that reads an object of it again."""
-        kind = plural if plural in ("nodes", "pods") else f"{plural}.{self.datastore.group}"
+        group = self.datastore.groups.get(plural, self.datastore.group)
+        kind = plural if plural in ("nodes", "pods") else f"{plural}.{group}"
         words = ["kubectl", "get", kind, *([name] if name else []), *(["-n", namespace] if namespace else [])]
         return Reading(f"api/{kind}.json", " ".join([*words, "-o", "yaml"]))
 

@@ -80,7 +80,7 @@ def forwarding(case: Case) -> None:
     case.compare(f"{case.node} net.ipv4.ip_forward", "1", sysctl.get("net.ipv4.ip_forward", "not there"), reading)
     nic = underlay(case.expected.node, case.state)
     for device in (TUNNEL_DEVICE, *([nic.name] if nic is not None else [])):
-        key = f"net.ipv4.conf.{device}.forwarding"
+        key = f"net.ipv4.conf.{device.replace('.', '/')}.forwarding"  # as sysctl spells the dot of a VLAN's name
         if key in sysctl:  # each device has a switch of its own, which ip_forward only sets
             case.compare(f"{case.node} {key}", "1", sysctl[key], reading)
     taken = _taken(main_routes(case))
