@@ -147,6 +147,7 @@ def pod(item: Item, under_test: bool) -> Pod:
     metadata, spec, status = (mapping(item.get(key)) for key in ("metadata", "spec", "status"))
     if not namespace or not name:
         raise Unreadable("it has no name or no namespace")
+    conditions = [mapping(condition).get("type") for condition in sequence(status.get("conditions"))]
     ips = [address(mapping(entry).get("ip")) for entry in sequence(status.get("podIPs"))]
     ips.insert(0, address(status.get("podIP")))
     found: tuple[IPv4Address, ...] = tuple(dict.fromkeys(ip for ip in ips if ip is not None))
@@ -158,7 +159,8 @@ def pod(item: Item, under_test: bool) -> Pod:
         ips=found,
         host_network=spec.get("hostNetwork") is True,
         phase=text(status.get("phase")),
-        ready=_ready(status),
+        ready=_ready(status) and not (conditions and "Ready" not in conditions),
+        readiness_told=bool(conditions),
         deleting=metadata.get("deletionTimestamp") is not None,
         under_test=under_test,
     )

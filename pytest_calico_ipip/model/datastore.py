@@ -134,6 +134,7 @@ class Pod:
     phase: str = "Running"
     ready: bool = True
     deleting: bool = False
+    readiness_told: bool = True  # False: the object has no conditions, and is taken as ready
     under_test: bool = False  # ours: label app=sleep-curl (in a live run also the run's label)
 
     @property

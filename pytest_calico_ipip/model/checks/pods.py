@@ -29,6 +29,8 @@ def running(case: Case) -> None:
         reading = case.api("pods", pod.name, pod.namespace)
         state = (pod.phase or "no phase") + (" and Ready" if pod.ready else ", not Ready")
         case.compare(pod.key, "Running and Ready", f"{state}, being deleted" if pod.deleting else state, reading)
+        if not pod.readiness_told:
+            case.lack(Absent(f"the conditions of pod {pod.key}", failed=False))
         pool = datastore.pool_of(pod.ip) if pod.ip is not None else None
         if pool is not None and pool.ipip:
             case.hold()
