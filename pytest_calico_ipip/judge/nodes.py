@@ -105,7 +105,10 @@ def _sysctl(folder: Folder, file: str) -> Mapping[str, str] | Absent:
     if isinstance(content, Absent):
         return content
     pairs = (line.split("=", 1) for line in content.splitlines() if "=" in line)
-    return {text(key.strip()): text(value.strip()) for key, value in pairs}
+    found = {text(key.strip()): text(value.strip()) for key, value in pairs}
+    if not any(key.startswith("net.") for key in found):
+        return Absent(f"{folder.label}/{file} is empty, or not what sysctl prints", failed=True)
+    return found
 
 
 def _namespace_ids(folder: Folder) -> Mapping[int, str] | Absent:

@@ -122,6 +122,15 @@ class Case:
         else:
             self._missing.append(absent.reason)
 
+    def switch(self, what: str, key: str) -> None:
+        """A switch of the kernel that must be on. A kernel has them all: one that is not listed was not read."""
+        value = present(self.state.sysctl).get(key)
+        if value is None:
+            file = "sysctl.txt"
+            self.lack(Absent(f"nodes/{self.node}/{file}: it does not say {key}", failed=file in self.state.commands))
+        else:
+            self.compare(what, "1", value, self.reading("sysctl.txt"))
+
     def note(self, sentence: str) -> None:
         """A sentence that is shown although nothing is wrong."""
         self._notes.append(sentence)

@@ -124,7 +124,10 @@ def sysctls(case: Case) -> None:
             continue
         for key in ("proxy_arp", "forwarding"):
             # the kernel takes proxy_arp as on where either the interface or "all" says so
-            everywhere = key == "proxy_arp" and sysctl.get(f"net.ipv4.conf.all.{key}") == "1"
-            observed = sysctl.get(f"net.ipv4.conf.{link.name}.{key}", "not there")
-            what = f"{pairing.pod} net.ipv4.conf.{link.name}.{key}"
-            case.compare(what, "1", "1" if everywhere else observed, case.reading("sysctl.txt"))
+            if key == "proxy_arp" and sysctl.get(f"net.ipv4.conf.all.{key}") == "1":
+                case.hold()
+                continue
+            names = [f"net.ipv4.conf.{device}.{key}" for device in (link.name, pairing.local.interface)]
+            # a device of another name is VETH-1's finding, and may have got it since
+            name = next((one for one in names if one in sysctl), names[0])
+            case.switch(f"{pairing.pod} {name}", name)
