@@ -37,11 +37,21 @@ def read_bird(folder: Folder) -> Bird | Absent:
     if not greeted:
         return Absent(f"{folder.label}/{PROTOCOLS} is not what birdcl prints", failed=True)
     routes = folder.text(ROUTES)
+    found = tuple(_protocols(protocols))
+    nothing = Absent(f"{folder.label}/{PROTOCOLS} is cut off: BIRD has no protocol at all in it", failed=True)
     return Bird(
         running=True,
-        protocols=tuple(_protocols(protocols)),
+        protocols=found or nothing,  # its own Device and Kernel are always there
         routes=routes if isinstance(routes, Absent) else _routes(folder, routes),
+        cut=_cut(folder, PROTOCOLS, protocols) or _cut(folder, ROUTES, routes),
     )
+
+
+def _cut(folder: Folder, file: str, content: str | Absent) -> Absent | None:
+    """Birdcl ends each line: a listing that ends inside one is not whole."""
+    if isinstance(content, Absent) or content.endswith("\n"):
+        return None
+    return Absent(f"{folder.label}/{file} is cut off: it ends inside a line", failed=True)
 
 
 def _protocols(content: str) -> Iterator[BirdProtocol]:
@@ -72,4 +82,7 @@ def _routes(folder: Folder, content: str) -> tuple[BirdRoute, ...] | Absent:
             destination = network(match["destination"])
         if destination is not None:
             found.append(BirdRoute(destination, text(match["protocol"])))
+    if not found:
+        # BIRD learns the kernel's routes and has the node's own subnet
+        return Absent(f"{folder.label}/{ROUTES} is cut off: there is no route at all in it", failed=True)
     return tuple(found)

@@ -13,7 +13,9 @@ from pytest_calico_ipip.model.datastore import Configuration, Release
 from pytest_calico_ipip.model.expected.selectors import selects
 
 _RELEASE = re.compile(r"v?(\d{1,4})\.(\d{1,4})(?:\.(\d{1,6}))?(?![\d.])")
-_IMAGES = ("node", "calico-node")  # calico/node, quay.io/calico/node, a mirror's calico-node
+_IMAGE = re.compile(r"node|.*calico.*")  # calico/node, quay.io/calico/calico, a mirror's calico-node
+_OWNERS = ("Enabled", "Disabled", "EnabledIPIPOnly", "EnabledNoEncapOnly")  # of IPIP's routes; Felix folds the case
+_OPERATOR_MTUS = ("ipipMTU", "vxlanMTU", "wireguardMTU")
 
 # FelixConfiguration's field → Felix's parameter, which names the environment variable FELIX_<PARAMETER>
 _PARAMETERS = {
@@ -51,12 +53,13 @@ class Sources:
     felix: Listed
     bgp: Listed
     information: Listed
+    operator: Listed  # Installation objects
 
     def release(self, node: str) -> Release | str:
         """The node's release: its calico-node image's tag, else what ClusterInformation says; "" where neither is."""
         image = text(self._container(node).get("image"))
         path, _, tag = image.partition("@")[0].rpartition(":")
-        if path.rpartition("/")[2] in _IMAGES and (parsed := parse_release(tag)) is not None:
+        if _IMAGE.fullmatch(path.rpartition("/")[2]) and (parsed := parse_release(tag)) is not None:
             return parsed
         for item in self.information.items:
             version = text(mapping(item.get("spec")).get("calicoVersion"))
@@ -78,6 +81,8 @@ class Sources:
             variable = environment.get(f"FELIX_{_PARAMETERS[name]}")
             if variable not in (None, ""):
                 return variable
+            if name in _OPERATOR_MTUS and (mtu := self._operator_mtu(node)):
+                return mtu
             return next((spec[name] for spec in specs if spec.get(name) not in (None, "")), None)
 
         default = Configuration()
@@ -88,7 +93,7 @@ class Sources:
             ipip_mtu=number(setting("ipipMTU")) or 0,
             mtu_interface_pattern=text(setting("mtuIfacePattern")) or default.mtu_interface_pattern,
             interface_prefix=prefixes.split(",")[0].strip() or default.interface_prefix,
-            felix_programs=text(setting("programClusterRoutes")),
+            felix_programs=_owner(setting("programClusterRoutes")),
             bgp_programs=self._bgp_programs(node),
             # 3 (boot) is Felix's own default and means 80 for the routes that concern us
             device_route_protocol=protocol if protocol not in (None, 3) else default.device_route_protocol,
@@ -123,7 +128,7 @@ class Sources:
     def _where(self, node: str) -> tuple[str, Item]:
         for pod in self._calico_pods():
             spec = mapping(pod.get("spec"))
-            if text(spec.get("nodeName")) == node and "deletionTimestamp" not in mapping(pod.get("metadata")):
+            if text(spec.get("nodeName")) == node and not mapping(pod.get("metadata")).get("deletionTimestamp"):
                 return name_of(pod)[0], _calico_container(spec)
         for daemonset in self.daemonsets.items:
             template = mapping(mapping(mapping(daemonset.get("spec")).get("template")).get("spec"))
@@ -160,7 +165,21 @@ class Sources:
     def _bgp_programs(self, node: str) -> str:
         specs = {name_of(item)[1]: mapping(item.get("spec")) for item in self.bgp.items}
         values = (text(specs.get(name, {}).get("programClusterRoutes")) for name in (f"node.{node}", "default"))
-        return next((value for value in values if value), "")
+        return next((_owner(value) for value in values if value), "")
+
+    def _operator_mtu(self, node: str) -> int:
+        """The operator writes Installation's MTU into calico-node's environment; asked where that was not read."""
+        if self._container(node):
+            return 0
+        specs = (mapping(item.get("spec")) for item in self.operator.items)
+        mtus = (number(mapping(spec.get("calicoNetwork")).get("mtu")) for spec in specs)
+        return next((mtu for mtu in mtus if mtu), 0)
+
+
+def _owner(value: object) -> str:
+    """One of the values of programClusterRoutes as Calico spells it; what is none of them as it was written."""
+    word = text(value)
+    return next((one for one in _OWNERS if one.lower() == word.lower()), word)
 
 
 def _calico_container(spec: Mapping[str, Any]) -> Item:

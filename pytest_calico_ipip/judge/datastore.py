@@ -13,7 +13,7 @@ from pytest_calico_ipip.judge import objects
 from pytest_calico_ipip.judge.configuration import Sources
 from pytest_calico_ipip.judge.files import Folder
 from pytest_calico_ipip.judge.lists import Item, Listed, Lists, changed_names, name_of
-from pytest_calico_ipip.judge.values import mapping, network
+from pytest_calico_ipip.judge.values import address, interface, mapping, network, sequence
 from pytest_calico_ipip.model.absent import Absent
 from pytest_calico_ipip.model.datastore import Affinity, Block, ClusterNode, Datastore
 
@@ -38,16 +38,19 @@ def read_datastore(
     felix, bgp = lists.calico("felixconfigurations"), lists.calico("bgpconfigurations")
     information, peers = lists.calico("clusterinformations"), lists.calico("bgppeers")
     daemonsets = lists.core("daemonsets.apps")
-    sources = Sources(daemonsets, pods, lists.core("configmaps"), felix, bgp, information)
+    operator = lists.core("installations.operator.tigera.io")
+    sources = Sources(daemonsets, pods, lists.core("configmaps"), felix, bgp, information, operator)
     every = (nodes, pods, pools, blocks, affinities, felix, bgp, information, peers)
     for listed in every:
         reading.heed(listed)
     cidrs = _pod_cidrs(nodes)
-    cluster_nodes = tuple(_nodes(reading.all(nodes, objects.node), sources, cidrs))
+    owners = _owners(blocks, affinities)
+    cluster_nodes = tuple(_nodes(reading.all(nodes, objects.node), sources, cidrs, owners))
     more_blocks, more_affinities = _host_local(cluster_nodes, cidrs)
     tested = _tested(pods.items, under_test)
     return Datastore(
         nodes={node.name: node for node in cluster_nodes},
+        others=_others(nodes, {node.name for node in cluster_nodes}),
         pods=tuple(reading.all(pods, lambda item: objects.pod(item, "/".join(name_of(item)) in tested))),
         pools=tuple(reading.all(pools, objects.pool)),
         blocks=(*reading.all(blocks, objects.block), *more_blocks),
@@ -60,6 +63,7 @@ def read_datastore(
         notes=(*reading.notes, *_environment_note(sources)),
         unsettled=_unsettled(pods, blocks, pools, affinities),
         group=pools.group,
+        groups={listed.plural: listed.group for listed in every if listed.group},
         absent=reading.absent,
     )
 
@@ -95,11 +99,14 @@ class _Reading:
         return found
 
 
-def _nodes(nodes: Iterable[ClusterNode], sources: Sources, cidrs: Mapping[str, IPv4Network]) -> Iterable[ClusterNode]:
+def _nodes(
+    nodes: Iterable[ClusterNode], sources: Sources, cidrs: Mapping[str, IPv4Network], owners: Collection[str]
+) -> Iterable[ClusterNode]:
     """Linux nodes that run Calico, with their release and configuration."""
     for node in nodes:
-        calico = bool(node.address_text or node.tunnel_address_text)
-        if not calico and sources.runs_calico(node.name) is False:
+        runs = bool(node.address_text or node.tunnel_address_text) or sources.runs_calico(node.name)
+        # with no calico-node pod in the evidence, a node that Calico left no trace of is none of its nodes
+        if runs is False or (runs is None and node.annotated and owners and node.name not in owners):
             continue
         configuration = sources.resolve(node.name, node.labels)
         tunnel = node.tunnel_address
@@ -107,6 +114,27 @@ def _nodes(nodes: Iterable[ClusterNode], sources: Sources, cidrs: Mapping[str, I
             tunnel = cidrs[node.name].network_address + 1  # not the annotation (backend/k8s/resources/node.go)
         release = sources.release(node.name)
         yield replace(node, release=release, configuration=configuration, tunnel_address=tunnel)
+
+
+def _owners(blocks: Listed, affinities: Listed) -> set[str]:
+    """The nodes that have, or had a moment ago, a block of addresses."""
+    specs = [mapping(item.get("spec")) for listed in (blocks, affinities) for item in (*listed.items, *listed.changed)]
+    hosts = {str(spec.get("affinity")).partition("host:")[2] for spec in specs}
+    return {name for name in (*hosts, *(str(spec.get("node") or "") for spec in specs)) if name}
+
+
+def _others(nodes: Listed, cluster: Collection[str]) -> dict[str, tuple[IPv4Address, ...]]:
+    """The nodes that are not Linux or run no Calico, with every IPv4 address that is known of them."""
+    found: dict[str, tuple[IPv4Address, ...]] = {}
+    for item in (*nodes.items, *nodes.changed):
+        name = name_of(item)[1]
+        if name in cluster:
+            continue
+        annotated = interface(mapping(mapping(item.get("metadata")).get("annotations")).get(objects.ADDRESS))
+        entries = map(mapping, sequence(mapping(item.get("status")).get("addresses")))
+        told = [address(one.get("address")) for one in entries]
+        found[name] = tuple(one for one in (*told, annotated.ip if annotated else None) if one is not None)
+    return found
 
 
 def _pod_cidrs(nodes: Listed) -> dict[str, IPv4Network]:
@@ -126,7 +154,7 @@ def _host_local(nodes: Iterable[ClusterNode], cidrs: Mapping[str, IPv4Network]) 
     """With USE_POD_CIDR there is no IPAM of Calico's: a node's block is its podCIDR."""
     found = [(cidrs[n.name], n.name) for n in nodes if n.configuration.host_local_ipam and n.name in cidrs]
     return (
-        [Block(cidr, f"host:{name}") for cidr, name in found],
+        [Block(cidr, f"host:{name}", host_local=True) for cidr, name in found],
         [Affinity(cidr, name, "confirmed") for cidr, name in found],
     )
 

@@ -11,6 +11,7 @@ from typing import Any
 from pytest_calico_ipip.model.absent import Absent
 
 MAX_BYTES = 64 * 1024 * 1024  # an IPAM with tens of thousands of addresses stays well below
+GZIP = b"\x1f\x8b"
 LEFT_OUT = ("<...>", "...")  # in a list: lines were left out here, as the one who made it by hand says
 
 
@@ -59,6 +60,8 @@ class Folder:
             return Absent(f"{where} cannot be read: {printable(error)}", failed=True)
         if len(raw) > MAX_BYTES:
             return Absent(f"{where} is larger than {MAX_BYTES // 1024 // 1024} MiB", failed=True)
+        if raw.startswith(GZIP):
+            return Absent(f"{where} is compressed: unpack it with gunzip", failed=True)
         return raw.decode(errors="replace")
 
     def json(self, file: str) -> Any | Absent:

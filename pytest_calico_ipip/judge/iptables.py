@@ -138,12 +138,13 @@ def _sets(folder: Folder, names: frozenset[str]) -> dict[str, tuple[IPv4Network 
     content = folder.text(SETS)
     if isinstance(content, Absent):
         return dict.fromkeys(names, content)
-    found: dict[str, tuple[IPv4Network | str, ...] | Absent] = {}
-    for part in re.split(r"^Name: ", content, flags=re.MULTILINE)[1:]:
-        lines = part.splitlines()
-        name = lines[0].strip()
-        if name in names and name not in found:
-            found[name] = _members(folder, name, lines)
+    parts = re.split(r"^Name: ", content, flags=re.MULTILINE)[1:]
+    listed = {part.splitlines()[0].strip(): part.splitlines() for part in reversed(parts)}
+    found = {name: _members(folder, name, listed[name]) for name in names if name in listed}
+    if not parts or not content.endswith("\n") or "Members:" not in parts[-1].splitlines():
+        # the kernel keeps a set that a rule names: one that is not in such a list may come after its end
+        cut = Absent(f"{folder.label}/{SETS} is empty, cut off, or not what ipset prints", failed=True)
+        found |= dict.fromkeys(names - listed.keys(), cut)
     return found
 
 

@@ -16,6 +16,10 @@ _RULE_CONDITIONS = (
     "uid_start", "suppress_prefixlen", "suppress_prefixlength", "suppress_ifgroup", "tun_id", "l3mdev",
 )  # fmt: skip
 _RULE_LOOKUPS = ("", "to_tbl", "lookup")
+# `ip -N`, and an iproute2 that finds no names in /etc or /usr/share, print numbers (linux/rtnetlink.h)
+_PROTOCOLS = {"0": "unspec", "1": "redirect", "2": "kernel", "3": "boot", "4": "static", "12": "bird"}
+_TABLES = {"253": "default", "254": "main", "255": "local"}
+_SCOPES = {"0": "global", "200": "site", "253": "link", "254": "host", "255": "nowhere"}
 
 
 def link(row: Row) -> Link:
@@ -68,9 +72,9 @@ def route(row: Row) -> Route | None:
     found = Route(
         type=kind,
         destination=destination,
-        table=_name(row.get("table")) or "main",
-        protocol=_name(row.get("protocol")) or "boot",
-        scope=_name(row.get("scope")) or "global",
+        table=_name(row.get("table"), _TABLES) or "main",
+        protocol=_name(row.get("protocol"), _PROTOCOLS) or "boot",
+        scope=_name(row.get("scope"), _SCOPES) or "global",
         metric=number(row.get("metric")) or 0,
         next_hops=tuple(hops),
         mtu=number(metrics.get("mtu")),
@@ -92,9 +96,10 @@ def _next_hop(row: Row, full: bool) -> NextHop:
     return NextHop(gateway, text(row.get("dev")), tuple(flags), full or bool(flags))
 
 
-def _name(value: object) -> str:
-    """A table, protocol or scope: a name, or a number where the system has no name for it."""
-    return text(value) or (str(value) if number(value) is not None else "")
+def _name(value: object, known: Mapping[str, str]) -> str:
+    """A table, protocol or scope: a name, or a number where nobody has a name for it."""
+    word = text(value) or (str(value) if number(value) is not None else "")
+    return known.get(word, word)
 
 
 def _as_typed(route: Route) -> str:
@@ -134,7 +139,7 @@ def _hop_words(hop: NextHop) -> list[str]:
 def rule(row: Row) -> Rule:
     """One row of `ip -j rule`."""
     action = text(row.get("action"))
-    table = _name(row.get("table"))
+    table = _name(row.get("table"), _TABLES)
     conditions = [f"{key} {row[key]}" if row[key] is not None else key for key in _RULE_CONDITIONS if key in row]
     words = [f"from {text(row.get('src')) or 'all'}"]
     for key, length in (("src", "srclen"), ("dst", "dstlen")):

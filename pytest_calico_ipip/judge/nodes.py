@@ -60,6 +60,7 @@ def read_node(evidence: Evidence, name: str, *, live: bool = False) -> NodeState
         calico_mtu=_calico_mtu(folder),
         firewalls=_firewalls(folder),
         bird=read_bird(folder),
+        unnumbered=_unnumbered(folder),
         namespaces={
             inside: NamespaceState(
                 name=inside,
@@ -104,7 +105,10 @@ def _sysctl(folder: Folder, file: str) -> Mapping[str, str] | Absent:
     if isinstance(content, Absent):
         return content
     pairs = (line.split("=", 1) for line in content.splitlines() if "=" in line)
-    return {text(key.strip()): text(value.strip()) for key, value in pairs}
+    found = {text(key.strip()): text(value.strip()) for key, value in pairs}
+    if not any(key.startswith("net.") for key in found):
+        return Absent(f"{folder.label}/{file} is empty, or not what sysctl prints", failed=True)
+    return found
 
 
 def _namespace_ids(folder: Folder) -> Mapping[int, str] | Absent:
@@ -115,6 +119,14 @@ def _namespace_ids(folder: Folder) -> Mapping[int, str] | Absent:
     if isinstance(found, Absent):
         return found
     return {ident: text(row.get("name")) for row in found[0] if (ident := number(row.get("id"))) is not None}
+
+
+def _unnumbered(folder: Folder) -> frozenset[str]:
+    """The kernel gives a namespace an id as soon as a device leads there; an old iproute2 shows no ids at all."""
+    found = folder.rows("ip-netns.json")
+    rows = () if isinstance(found, Absent) else found[0]
+    without = frozenset(text(row.get("name")) for row in rows if number(row.get("id")) is None)
+    return without if len(without) < len(rows) else frozenset()
 
 
 def _calico_mtu(folder: Folder) -> int | Absent:

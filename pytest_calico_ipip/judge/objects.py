@@ -12,7 +12,7 @@ from pytest_calico_ipip.judge.values import address, boolean, interface, mapping
 from pytest_calico_ipip.model.datastore import Affinity, Allocation, BgpPeer, Block, ClusterNode, Pod, Pool
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")  # a DNS subdomain, as the API server wants it
-_ADDRESS = "projectcalico.org/IPv4Address"
+ADDRESS = "projectcalico.org/IPv4Address"
 _TUNNEL = "projectcalico.org/IPv4IPIPTunnelAddr"
 _REFLECTOR = "projectcalico.org/RouteReflectorClusterID"
 TEST_LABEL = ("app", "sleep-curl")
@@ -124,8 +124,8 @@ def node(item: Item) -> ClusterNode | None:
     annotations = mapping(metadata.get("annotations"))
     return ClusterNode(
         name=name,
-        address=interface(annotations.get(_ADDRESS)),
-        address_text=text(annotations.get(_ADDRESS)),
+        address=interface(annotations.get(ADDRESS)),
+        address_text=text(annotations.get(ADDRESS)),
         tunnel_address=address(annotations.get(_TUNNEL)),
         tunnel_address_text=text(annotations.get(_TUNNEL)),
         internal_ips=tuple(
@@ -147,6 +147,7 @@ def pod(item: Item, under_test: bool) -> Pod:
     metadata, spec, status = (mapping(item.get(key)) for key in ("metadata", "spec", "status"))
     if not namespace or not name:
         raise Unreadable("it has no name or no namespace")
+    conditions = [mapping(condition).get("type") for condition in sequence(status.get("conditions"))]
     ips = [address(mapping(entry).get("ip")) for entry in sequence(status.get("podIPs"))]
     ips.insert(0, address(status.get("podIP")))
     found: tuple[IPv4Address, ...] = tuple(dict.fromkeys(ip for ip in ips if ip is not None))
@@ -158,7 +159,8 @@ def pod(item: Item, under_test: bool) -> Pod:
         ips=found,
         host_network=spec.get("hostNetwork") is True,
         phase=text(status.get("phase")),
-        ready=_ready(status),
+        ready=_ready(status) and not (conditions and "Ready" not in conditions),
+        readiness_told=bool(conditions),
         deleting=metadata.get("deletionTimestamp") is not None,
         under_test=under_test,
     )

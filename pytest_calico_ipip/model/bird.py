@@ -49,6 +49,7 @@ class Bird:
     said: str = ""  # where it does not run: what birdcl said
     protocols: tuple[BirdProtocol, ...] | Absent = ()
     routes: tuple[BirdRoute, ...] | Absent = ()
+    cut: Absent | None = None  # the end of either listing is missing: what it lacks may be there after all
 
 
 def peer_of(protocol: str) -> IPv4Address | None:

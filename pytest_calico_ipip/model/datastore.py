@@ -47,6 +47,7 @@ class Block:
     affinity: str | None  # "host:virtnest-rook-ceph-1", "virtual:…", None
     allocations: tuple[Allocation, ...] = ()
     deleted: bool = False
+    host_local: bool = False  # a node's podCIDR, where IPAM is not Calico's: its size is Kubernetes' choice
 
     @property
     def host(self) -> str | None:
@@ -133,6 +134,7 @@ class Pod:
     phase: str = "Running"
     ready: bool = True
     deleting: bool = False
+    readiness_told: bool = True  # False: the object has no conditions, and is taken as ready
     under_test: bool = False  # ours: label app=sleep-curl (in a live run also the run's label)
 
     @property
@@ -168,7 +170,9 @@ class Datastore:
     unreadable: tuple[str, ...] = ()  # objects left out, each with why
     notes: tuple[str, ...] = ()  # what the report should say: "changed during the run: …", "no DaemonSet …"
     unsettled: tuple[IPv4Network, ...] = ()  # addresses of objects that changed during the run: not judged
-    group: str = "crd.projectcalico.org"  # the API group that Calico's objects were read from
+    group: str = "crd.projectcalico.org"  # the API group that Calico's pools were read from
+    groups: Mapping[str, str] = field(default_factory=dict)  # plural → its group, where that may be another one
+    others: Mapping[str, tuple[IPv4Address, ...]] = field(default_factory=dict)  # all further nodes: their addresses
     absent: Mapping[str, Absent] = field(default_factory=dict)  # plural ("ippools") → why its list is not there
 
     def need(self, *plurals: str) -> None:

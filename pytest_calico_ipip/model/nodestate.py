@@ -129,6 +129,9 @@ class NodeState:
     undecided: Mapping[IPv4Address, str] = field(default_factory=dict)  # a look-up that failed → what `ip` said
     firewalls: tuple[Firewall | Absent, ...] = ()  # one for each tool that was asked
     bird: Bird | Absent = Absent("what BIRD says", failed=False)  # noqa: RUF009, immutable
+    unnumbered: frozenset[str] = (
+        frozenset()
+    )  # named namespaces without an id, where others have one: no link leads there
     partial: frozenset[str] = frozenset()  # files whose listing leaves lines out ("<...>"): what they lack is unknown
 
     def link(self, name: str) -> Link | None:

@@ -115,7 +115,11 @@ def _derived(
             continue
         key = (icmp.id, icmp.seq, inner.source, inner.destination)
         sender = by_address.get(inner.source)
-        if key in seen:
+        if (
+            key in seen
+            or not _by_ipip(datastore, inner.destination)
+            or (sender and not _by_ipip(datastore, inner.source))
+        ):
             continue
         if sender is not None:
             if tap.node != sender.node or tap.netns is None:
@@ -135,6 +139,12 @@ def _derived(
             name, kind, icmp.id, icmp.seq, source, inner.destination, (home, receiver.node), sender, receiver,
             strict=True,
         )  # fmt: skip
+
+
+def _by_ipip(datastore: Datastore, address: IPv4Address) -> bool:
+    """Whether an echo of this pod may be IPIP's matter: its pool is not known to be of another kind."""
+    pool = datastore.pool_of(address)
+    return pool is None or pool.ipip
 
 
 def _prefix(datastore: Datastore, node: str) -> str:

@@ -12,6 +12,8 @@ from pathlib import Path
 from pytest_calico_ipip.evidence import Evidence
 from pytest_calico_ipip.nodes.script import (
     AFTER,
+    BY_IPTABLES,
+    BY_IPTABLES_AFTER,
     DETAILED,
     NETNS_FILES,
     NODE_FILES,
@@ -102,7 +104,7 @@ def add(evidence: Evidence, node: str, files: Mapping[str, bytes], lines: Sequen
 
 def after(unpacked: Unpacked) -> tuple[dict[str, bytes], list[Line]]:
     """The second look at the firewall, out of the answer of the script that took it."""
-    return _singles(unpacked, AFTER)
+    return _singles(unpacked, AFTER | _there(unpacked, BY_IPTABLES_AFTER))
 
 
 def split(
@@ -113,7 +115,8 @@ def split(
     names = {pod.key: places[pod.key].interface if pod.key in places else pod.interface for pod in pods}
     reading = Reading(node, names, places)
     files, lines = _detailed(unpacked, "", TYPED)
-    for more_files, more_lines in (_plain(unpacked, look_up), _singles(unpacked, SINGLE)):
+    whole = SINGLE | _there(unpacked, BY_IPTABLES)
+    for more_files, more_lines in (_plain(unpacked, look_up), _singles(unpacked, whole)):
         files.update(more_files)
         lines += more_lines
     for number, pod in enumerate(pods):
@@ -253,6 +256,11 @@ def _singles(unpacked: Unpacked, commands: Mapping[str, str], prefix: str = "") 
             files[file] = unpacked.files.get(prefix + file, b"")
         lines.append(Line(file, status, command, stderr.decode("utf-8", "replace")[:4000]))
     return files, lines
+
+
+def _there(unpacked: Unpacked, commands: Mapping[str, str]) -> dict[str, str]:
+    """Of commands that a script runs only where there is a reason to, those that it ran."""
+    return {file: command for file, command in commands.items() if file in unpacked.statuses}
 
 
 def _typed(file: str) -> str:

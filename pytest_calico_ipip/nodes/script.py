@@ -59,6 +59,9 @@ AFTER = {
     "iptables-save.after.txt": "iptables-legacy-save -c",
     "nft.after.json": "nft -j list ruleset",
 }
+# only where nftables holds rules that iptables-nft made: nft does not know what their matches mean
+BY_IPTABLES = {"iptables-nft-save.txt": "iptables-nft-save -c"}
+BY_IPTABLES_AFTER = {"iptables-nft-save.after.txt": "iptables-nft-save -c"}
 NODE_FILES = (*TYPED, ROUTE_GET, *SINGLE)
 NETNS_FILES = (*DETAILED, "sysctl.txt")
 
@@ -84,9 +87,21 @@ legacy() {
   esac
   iptables-save -c
 }
+# a module that is loaded, or built in: then /sys/module does not have it
+has_nftables() { [ -d /sys/module/nf_tables ] || grep -qs nf_tables_newtable /proc/kallsyms; }
 nftables() {
-  if [ ! -d /sys/module/nf_tables ]; then echo "no nftables in this kernel" >&2; echo '{"nftables": []}'; return 0; fi
+  if ! has_nftables; then echo "no nftables in this kernel" >&2; echo '{"nftables": []}'; return 0; fi
   nft -j list ruleset
+}
+# by_iptables FILE NFT_FILE: FILE is written where NFT_FILE has such rules, or nft could not say
+by_iptables() {
+  [ -s "$2" ] && ! grep -qs '"xt"' "$2" && return
+  run "$1" of_iptables
+}
+of_iptables() {
+  if command -v iptables-nft-save >/dev/null; then iptables-nft-save -c; return; fi
+  case $(iptables-save -V 2>/dev/null) in *nf_tables*) iptables-save -c; return;; esac
+  echo "nftables may hold rules of iptables, and there is no iptables-nft-save to read them with" >&2; return 127
 }
 """
 _FUNCTION = {
@@ -165,6 +180,7 @@ def reading_script(
     lines += [*(f"route get {address}" for address in look_up), NETNS_LIST, "END"]
     for name, command in SINGLE.items():
         lines.append(f"run {name} {_FUNCTION.get(name, command)}")
+    lines += [f"by_iptables {name} nft.json" for name in BY_IPTABLES]
     for number in range(len(pods)):
         # each namespace is entered once
         body = "\n".join([RUN, _batch(f"{number}.detailed", "ip -j -d", DETAILED, f"{number}."), _INSIDE_SYSCTL])
@@ -176,7 +192,8 @@ def reading_script(
 
 def after_script() -> str:
     """Commands for the end of another script: what is read a second time."""
-    return _FIREWALL + "".join(f"run {name} {_AFTER_FUNCTION.get(name, command)}\n" for name, command in AFTER.items())
+    lines = [f"run {name} {_AFTER_FUNCTION.get(name, command)}\n" for name, command in AFTER.items()]
+    return _FIREWALL + "".join([*lines, *(f"by_iptables {name} nft.after.json\n" for name in BY_IPTABLES_AFTER)])
 
 
 def _batch(name: str, ip: str, files: Mapping[str, str], prefix: str = "") -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 LINK_TYPES = {1: "EN10MB", 12: "RAW", 14: "RAW", 101: "RAW", 113: "LINUX_SLL", 228: "IPV4", 276: "LINUX_SLL2"}
 LONGEST_FRAME = 262_144  # bytes; tcpdump's own greatest snap length
 LARGEST_FILE = 64 * 2**20  # bytes; a capture of ours is bounded to far less
+GZIP = b"\x1f\x8b"
 PCAPNG = b"\x0a\x0d\x0d\x0a"
 
 
@@ -57,6 +58,8 @@ def parse_pcap(content: bytes) -> PcapFile:
         return PcapFile(-1, problem="the file is empty: 0 bytes, where tcpdump writes a header at once")
     if content[:4] == PCAPNG:
         return PcapFile(-1, problem="the file is in pcapng format: convert it with editcap -F pcap")
+    if content[:2] == GZIP:
+        return PcapFile(-1, problem="the file is compressed: unpack it with gunzip")
     order = {b"\xd4\xc3\xb2\xa1": "<", b"\x4d\x3c\xb2\xa1": "<", b"\xa1\xb2\xc3\xd4": ">", b"\xa1\xb2\x3c\x4d": ">"}
     endian = order.get(content[:4])
     if endian is None:

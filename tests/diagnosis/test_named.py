@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_calico_ipip.model.diagnosis import NOT_EXPLAINED
-from pytest_calico_ipip.model.judgement import Outcome
+from pytest_calico_ipip.model.diagnosis import NOT_EXPLAINED, diagnose
+from pytest_calico_ipip.model.judgement import Difference, Judgement, Outcome, Reading
 from tests.diagnosis.judged import causes, every_judgement
 from tests.model import test_bgp_and_firewall, test_changed_recordings, test_further_requirements
 from tests.model.changes import Change, link, no_route, sysctl, together
@@ -99,9 +99,7 @@ NAMED: dict[str, str] = {
     "namespaces swapped": "workload-peer",
     "proxy ARP off": "proxy-arp-off",
     "forwarding off at the interface": "workload-forwarding-off",
-    "proxy ARP not there": "proxy-arp-off",
     "forwarding off": "forwarding-off",
-    "forwarding not told": "not-explained",
     "forwarding off at tunl0": "device-forwarding-off",
     "no default route": "default-route-missing",
     "default route a blackhole": "default-route-missing",
@@ -256,9 +254,11 @@ def test_several_faults_are_all_named(tmp_path: Path) -> None:
 
 def test_what_no_rule_knows_is_said_to_be_unexplained(tmp_path: Path) -> None:
     """A failure without a rule is listed, with what was seen and how to see it again, and no cause is invented."""
-    root = copied(ALWAYS, tmp_path / "evidence")
-    sysctl(N3, "net.ipv4.ip_forward", None)(root)
-    (cause,) = causes(world(root), packets=False)
+    reading = Reading(f"nodes/{N3}/sysctl.txt", "sysctl net.ipv4.ip_forward")
+    odd = Difference(f"{N3} net.ipv4.ip_forward", "1", "a value that nobody knows", reading)
+    subject = world(copied(ALWAYS, tmp_path / "evidence"))
+    judgements = [*every_judgement(subject, packets=False), Judgement("NODE-4", N3, 1, (odd,))]
+    (cause,) = diagnose(subject, judgements)
     assert cause.id == NOT_EXPLAINED
     assert "NODE-4 on virtnest-rook-ceph-3" in cause.sentence
     assert cause.explains == {("NODE-4", N3)}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +116,31 @@ def test_a_file_that_is_cut_off_is_an_error(copy: Path, file: str) -> None:
     assert {one.outcome for one in judgements} <= {Outcome.HOLDS, Outcome.ERROR}
     for one in judgements:
         assert all(file in reason for reason in one.inconclusive)
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda _: b"",
+    "half of it": lambda content: content[: len(content) // 2],
+    "all but its end": lambda content: content[:-3],
+    "compressed": gzip.compress,
+    "zeros, as after a power cut": lambda content: bytes(len(content)),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_accuses_nobody(copy: Path, damage: str) -> None:
+    """Whatever file is damaged: what needs it is an ERROR or not in this evidence, and nothing fails for it."""
+    for path in (*(copy / "api").iterdir(), *(p for p in (copy / "nodes" / NODE).rglob("*") if p.is_file())):
+        content = path.read_bytes()
+        path.write_bytes(DAMAGES[damage](content))
+        subject = load(copy, packets=False)
+        judgements = [
+            check(subject, name) for check in (*CHECKS.values(), *LATER.values()) for name in subject.selected
+        ]
+        judgements += [check(subject) for check in CLUSTER.values()]
+        accused = [one for one in judgements if one.outcome in (Outcome.FAILED, Outcome.WARNING)]
+        assert accused == [], (path.name, damage)
+        path.write_bytes(content)
 
 
 def test_a_command_that_failed_is_an_error_with_its_words(copy: Path) -> None:

@@ -41,6 +41,9 @@ ip link set ens192 up; ip link set router up
 ip route add default via 10.7.120.1
 ip route add blackhole 10.233.88.0/24
 echo 1 >/proc/sys/net/ipv4/ip_forward
+iptables-nft -N cali-INPUT
+iptables-nft -A INPUT -m comment --comment cali:1 -j cali-INPUT
+iptables-nft -A cali-INPUT -p 4 -m comment --comment "Drop IPIP packets from non-Calico hosts" -j DROP
 for i in 1 2; do
   ip netns add cni-$i
   ip link add cali$i address ee:ee:ee:ee:ee:ee type veth peer name eth0 netns cni-$i

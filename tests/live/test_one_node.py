@@ -10,6 +10,10 @@ from typing import Any
 
 import pytest
 
+from pytest_calico_ipip.evidence import Evidence
+from pytest_calico_ipip.judge.nodes import read_node as judge_node
+from pytest_calico_ipip.model.absent import Absent
+from pytest_calico_ipip.model.firewall import Firewall
 from tests.live.private_network import run_in_private_network
 
 
@@ -58,6 +62,24 @@ def test_each_file_is_what_its_command_prints(seen: Seen) -> None:
     assert {"ens192", "cali1", "cali2"} <= set(names)
     assert "net.ipv4.conf.cali1.proxy_arp = 1" in (seen.node / "sysctl.txt").read_text().splitlines()
     assert "net.ipv4.neigh.cali1.proxy_delay = 0" in (seen.node / "sysctl.txt").read_text().splitlines()
+
+
+def test_rules_of_iptables_nft_are_read_by_its_own_tool(seen: Seen) -> None:
+    """Nft shows only "xt" where iptables-nft has a match: before and after, iptables-nft-save says what it means.
+
+    The kernel may have nftables built in, where no module of that name is listed.
+    """
+    for file in ("iptables-nft-save.txt", "iptables-nft-save.after.txt"):
+        assert "-A cali-INPUT -p " in (seen.node / file).read_text()
+        assert seen.commands()[file] == [["0", "iptables-nft-save -c", ""]]
+    (firewall,) = [
+        one
+        for one in judge_node(Evidence(seen.node.parents[1]), "n1").firewalls
+        if isinstance(one, Firewall) and one.calico
+    ]
+    assert firewall.file == "iptables-nft-save.txt"
+    assert [rule.verdict for rule in firewall.chains["filter/cali-INPUT"]] == ["drop"]
+    assert not isinstance(firewall.after, Absent)
 
 
 def test_inside_a_namespace_the_pods_own_state_is_read(seen: Seen) -> None:

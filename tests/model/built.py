@@ -38,6 +38,17 @@ from pytest_calico_ipip.model.nodestate import (
 from pytest_calico_ipip.model.world import World
 
 RELEASES = tuple(Release(3, minor, 1, f"v3.{minor}.1") for minor in (29, 31, 32, 33, 34))
+# who programs the routes: FelixConfiguration's and BGPConfiguration's words, all that are legal from a release on
+_LATE = (("", "", "felix"), ("EnabledIPIPOnly", "EnabledNoEncapOnly", "felix"), ("Enabled", "Disabled", "felix"),
+         ("Disabled", "Enabled", "bird"), ("EnabledNoEncapOnly", "EnabledIPIPOnly", "bird"))  # fmt: skip
+OWNERS: dict[int, tuple[tuple[str, str, str], ...]] = {
+    29: (("", "", "bird"),),
+    31: (("", "", "bird"), ("Disabled", "", "bird"), ("", "Enabled", "bird")),
+    32: (("", "", "bird"), ("Enabled", "Disabled", "felix"), ("Disabled", "Enabled", "bird")),
+    33: _LATE,
+    34: _LATE,
+}
+METRICS = (0, 1024, 2147483547)  # of BIRD's routes from v3.32 on, by the release of the peer
 _FLAGS = ("BROADCAST", "MULTICAST", "UP", "LOWER_UP")
 _NOTHING = Absent("the packets", failed=False)
 WORKLOAD_MAC = "ee:ee:ee:ee:ee:ee"
@@ -49,13 +60,17 @@ def datastores(draw: st.DrawFn) -> Datastore:
     modes = st.sampled_from(["Always", "CrossSubnet"])
     pools = [Pool("first", IPv4Network("10.233.64.0/18"), draw(modes), "Never", 26, draw(st.booleans()))]
     if draw(st.booleans()):
-        other = draw(st.sampled_from([("Never", "Never"), ("Never", "Always"), ("Always", "Never")]))
+        other = draw(
+            st.sampled_from([("Never", "Never"), ("Never", "Always"), ("Always", "Never"), ("CrossSubnet", "Never")])
+        )
         pools.append(Pool("second", IPv4Network("10.50.0.0/16"), *other, 26))
     nodes, blocks, affinities = {}, [], []
     for number in range(draw(st.integers(1, 4))):
         name = f"node-{number}"
         subnet = draw(st.sampled_from([120, 121]))
         own = _blocks(draw, pools[0], number, name)
+        if len(pools) > 1 and draw(st.booleans()):
+            own += _blocks(draw, pools[1], number, name)
         blocks += own
         for block in own:
             affinities.append(Affinity(block.cidr, name, "confirmed"))
@@ -63,19 +78,33 @@ def datastores(draw: st.DrawFn) -> Datastore:
             name=name,
             address=IPv4Interface(f"10.7.{subnet}.{11 + number}/{draw(st.sampled_from([16, 24, 32]))}"),
             tunnel_address=own[0].cidr.network_address,
-            release=draw(st.sampled_from(RELEASES)),
-            configuration=draw(configurations()),
+            release=(release := draw(st.sampled_from(RELEASES))),
+            configuration=draw(configurations(release)),
             ready=draw(st.integers(0, 9)) > 0,
         )
     pods, taken = _pods(draw, list(nodes), blocks)
+    by_ipip = [pool.cidr for pool in pools if pool.ipip]
+    pods = tuple(
+        pod if any(pod.ip in cidr for cidr in by_ipip) else replace(pod, under_test=False)  # type: ignore[operator]
+        for pod in pods
+    )
     blocks = [replace(block, allocations=tuple(a for a in taken if a.address in block.cidr)) for block in blocks]
-    return Datastore(nodes, pods, tuple(pools), tuple(blocks), tuple(affinities))
+    others = {"win-1": (IPv4Address("10.7.120.200"),)} if draw(st.booleans()) else {}
+    return Datastore(nodes, pods, tuple(pools), tuple(blocks), tuple(affinities), others=others)
 
 
 @st.composite
-def configurations(draw: st.DrawFn) -> Configuration:
-    """A configuration that concerns IPIP."""
+def configurations(draw: st.DrawFn, release: Release) -> Configuration:
+    """A configuration that concerns IPIP, with an owner of the routes that is legal in this release."""
+    felix, bgp, _ = draw(st.sampled_from(OWNERS[release.minor]))
+    bpf = draw(st.integers(0, 4)) == 0
     return Configuration(
+        felix_programs=felix,
+        bgp_programs=bgp,
+        device_route_protocol=draw(st.sampled_from([80, 80, 99])),
+        external_nodes=draw(st.sampled_from([(), ("198.51.100.0/24",), ("198.51.100.7", "fd00::1")])),
+        bpf=bpf,
+        bpf_overlay_host_source=draw(st.sampled_from(["", "TunnelAddress", "HostAddress"])) if bpf else "",
         ipip_mtu=draw(st.sampled_from([0, 0, 0, 1300])),
         interface_prefix=draw(st.sampled_from(["cali", "cali", "k8s"])),
         mtu_interface_pattern=draw(st.sampled_from([Configuration().mtu_interface_pattern, "^nothing$"])),
@@ -117,7 +146,7 @@ def node_state(expectation: NodeExpectation, host_mtu: int = 1500) -> NodeState:
         flags=("NOARP", "UP", "LOWER_UP"),
         operstate="UNKNOWN",
         mac="0.0.0.0",
-        addresses=(IPv4Interface(f"{expectation.tunnel_address}/32"),),
+        addresses=(IPv4Interface(f"{expectation.tunnel_address}/32"),) if expectation.has_tunnel_address else (),
         tunnel_local="any",
         tunnel_remote="any",
         tunnel_ttl=0,
@@ -144,7 +173,7 @@ def node_state(expectation: NodeExpectation, host_mtu: int = 1500) -> NodeState:
     )
 
 
-def _firewall(datastore: Datastore, kind: str) -> Firewall:
+def _firewall(datastore: Datastore, node: ClusterNode, kind: str) -> Firewall:
     """Calico's two rules about IPIP, as either tool names chains and sets."""
     base, own, hosts = ("filter/INPUT", "filter/cali-INPUT", "cali40all-hosts-net")
     if kind == "nft.json":
@@ -153,8 +182,12 @@ def _firewall(datastore: Datastore, kind: str) -> Firewall:
         base: (FilterRule("jump", own),),
         own: (FilterRule("accept", protocol="4", source_set=hosts, packets=8), FilterRule("drop", "", "4", packets=0)),
     }
-    addresses = tuple(IPv4Network(node.address.ip) for node in datastore.nodes.values() if node.address)
-    return Firewall(kind, (base,), (), chains, {hosts: addresses}, "ipset.txt", True, chains, "the second reading")
+    addresses = [IPv4Network(one.address.ip) for one in datastore.nodes.values() if one.address]
+    addresses += [IPv4Network(address) for other in datastore.others.values() for address in other]
+    addresses += [IPv4Network(one) for one in node.configuration.external_nodes if ":" not in one]
+    return Firewall(
+        kind, (base,), (), chains, {hosts: tuple(addresses)}, "ipset.txt", True, chains, "the second reading"
+    )
 
 
 def _bird(datastore: Datastore, expected: Mapping[str, NodeExpectation], name: str) -> Bird:
@@ -200,26 +233,39 @@ def _routes(expectation: NodeExpectation) -> Iterator[Route]:
     yield _route("unicast", "0.0.0.0/0", NextHop(IPv4Address("10.7.120.1"), "ens192"))
     for expected in expectation.routes:
         if expected.requirement:
-            yield _as_programmed(expectation, expected)
-    if expectation.tunnel_address is not None:
+            route = _as_programmed(expectation, expected)
+            yield route
+            if route.scope == "link" and route.metric and expected.destination.network_address.packed[3] % 2:
+                yield replace(route, metric=0)  # CNI's, which Felix takes away a little later
+    if expectation.tunnel_address is not None and expectation.has_tunnel_address:
         local = _route("local", IPv4Network(expectation.tunnel_address), NextHop(None, "tunl0"))
         yield replace(local, table="local", scope="host")
 
 
 def _as_programmed(expectation: NodeExpectation, expected: ExpectedRoute) -> Route:
     release = expectation.node.release
-    felix = not isinstance(release, str) and release.at_least(3, 33)
+    felix = owner_of(expectation.node) == "felix"
     late = not isinstance(release, str) and release.at_least(3, 32)
     if expected.kind == "workload":
         route = _route("unicast", expected.destination, NextHop(None, expected.device))
         return replace(route, scope="link", metric=1024 if late else 0)
-    protocol = "80" if felix else "bird"
+    protocol = str(expectation.node.configuration.device_route_protocol) if felix else "bird"
     if expected.kind == "blackhole":
         return replace(_route("blackhole", expected.destination), protocol=protocol)
     tunnel = expected.kind == "tunnel"
     hop = NextHop(expected.next_hop, "tunl0" if tunnel else "ens192", ("onlink",) if tunnel or felix else ())
     route = replace(_route("unicast", expected.destination, hop), protocol=protocol)
-    return replace(route, metric=1024 if late and not felix else 0, mtu=1480 if felix and tunnel else None)
+    metric = METRICS[expected.destination.network_address.packed[2] % 3] if late and not felix else 0
+    return replace(route, metric=metric, mtu=1480 if felix and tunnel else None)
+
+
+def owner_of(node: ClusterNode) -> str:
+    """Who programs this node's routes, by the pair that it was given; BIRD where it was given no release."""
+    if isinstance(node.release, str):
+        return "bird"
+    configuration = node.configuration
+    pair = (configuration.felix_programs, configuration.bgp_programs)
+    return next(owner for felix, bgp, owner in OWNERS[node.release.minor] if (felix, bgp) == pair)
 
 
 def _decisions(expectation: NodeExpectation) -> Iterator[tuple[IPv4Address, Decision]]:
@@ -240,7 +286,7 @@ def world_of(datastore: Datastore, host_mtu: int = 1500) -> World:
     nodes = {
         name: replace(
             node_state(one, host_mtu),
-            firewalls=(_firewall(datastore, "nft.json" if number % 2 else "iptables-save.txt"),),
+            firewalls=(_firewall(datastore, one.node, "nft.json" if number % 2 else "iptables-save.txt"),),
             bird=_bird(datastore, expected, name),
         )
         for number, (name, one) in enumerate(expected.items())

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_calico_ipip.model.checks import mtu, tunnel
+from pytest_calico_ipip.model.absent import Absent
+from pytest_calico_ipip.model.checks import mtu, owner, tunnel
 from pytest_calico_ipip.model.datastore import (
     Affinity,
     Block,
@@ -23,6 +24,7 @@ from pytest_calico_ipip.model.expected import expect, workload_interface
 from pytest_calico_ipip.model.expected.mtu import host_mtu, pod_mtu, tunnel_mtu
 from pytest_calico_ipip.model.judgement import Judgement, Outcome
 from pytest_calico_ipip.model.nodestate import Link
+from pytest_calico_ipip.model.world import World
 from tests.model.built import node_state, world_of
 from tests.model.changes import another_route, link, route, together
 from tests.model.recordings import (
@@ -42,6 +44,7 @@ from tests.model.recordings import (
 )
 
 BLOCK, POD = "10.233.109.0/24", "10.233.107.1"
+UNREAD = Absent("not read", failed=False)
 
 
 def two_nodes(mode: str = "Always", first: str = "10.7.120.11/24", second: str = "10.7.120.12/24") -> Datastore:
@@ -273,7 +276,13 @@ def test_in_ebpf_host_source_mode_tunl0_has_no_address(release: Release, source:
     nodes = {n: replace(node, release=release, configuration=configuration) for n, node in datastore.nodes.items()}
     subject = world_of(replace(datastore, nodes=nodes))
     assert subject.expected["a"].has_tunnel_address is address
-    assert tunnel.address(subject, "a").outcome is (Outcome.HOLDS if address else Outcome.FAILED)
+    assert tunnel.address(subject, "a").outcome is Outcome.HOLDS
+    state = subject.nodes["a"]
+    assert isinstance(state.links, tuple)
+    other = () if address else (IPv4Interface("10.233.64.0/32"),)
+    links = tuple(replace(one, addresses=other) if one.name == "tunl0" else one for one in state.links)
+    subject = replace(subject, nodes={**subject.nodes, "a": replace(state, links=links)})
+    assert tunnel.address(subject, "a").outcome is Outcome.FAILED
 
 
 def test_a_node_that_no_ipip_pool_selects_needs_no_tunnel() -> None:
@@ -351,3 +360,29 @@ def test_every_difference_says_where_it_was_read(tmp_path: Path) -> None:
         assert (root / difference.reading.file).exists()
         assert difference.reading.command.startswith(("ip -j", "kubectl get"))
     assert RECORDED.is_dir()
+
+
+WORDS = ("", "Enabled", "Disabled", "EnabledIPIPOnly", "EnabledNoEncapOnly")
+
+
+@pytest.mark.parametrize("minor", [29, 30, 31, 32, 33, 34, 35])
+def test_every_pair_of_owners_is_legal_or_not(minor: int) -> None:
+    """Of all 25 pairs of words POOL-4 lets exactly the release's legal ones pass, a word that is not set counted."""
+    defaults = ("EnabledIPIPOnly", "EnabledNoEncapOnly") if minor >= 33 else ("Disabled", "Enabled")
+    legal = {("Disabled", "Enabled"), ("Enabled", "Disabled")}
+    if minor >= 33:
+        legal |= {("EnabledIPIPOnly", "EnabledNoEncapOnly"), ("EnabledNoEncapOnly", "EnabledIPIPOnly")}
+    if minor < 32:
+        legal = {("Disabled", word) for word in WORDS[1:]}  # nothing reads BGPConfiguration's
+    for felix in WORDS:
+        for bgp in WORDS:
+            configuration = Configuration(felix_programs=felix, bgp_programs=bgp)
+            release = Release(3, minor, 0, f"v3.{minor}.0")
+            datastore = two_nodes()
+            node = replace(datastore.nodes["a"], release=release, configuration=configuration)
+            nodes = {**datastore.nodes, "a": node}
+            expected = expect(replace(datastore, nodes=nodes))
+            subject = World(replace(datastore, nodes=nodes), expected, {}, UNREAD, UNREAD, ("a", "b"))
+            outcome = owner.one_owner(subject, "a").outcome
+            filled = (felix or defaults[0], bgp or defaults[1])
+            assert (outcome is Outcome.HOLDS) == (filled in legal), (minor, felix, bgp, outcome)

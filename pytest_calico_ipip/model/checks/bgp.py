@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 
-from pytest_calico_ipip.model.absent import Absent, present
+from pytest_calico_ipip.model.absent import Absent, Missing, present
 from pytest_calico_ipip.model.bird import Bird, BirdProtocol
 from pytest_calico_ipip.model.checks.case import Case, node_check
 from pytest_calico_ipip.model.checks.matching import settled
@@ -57,6 +57,9 @@ def _bird(case: Case) -> Bird | None:
 
 
 def _session(case: Case, sessions: list[BirdProtocol], who: str) -> None:
+    bird = present(case.state.bird)
+    if not sessions and bird.cut is not None:
+        raise Missing(bird.cut)
     words = [one.info or one.state for one in sessions if not one.established]
     observed = ", ".join(words) if words or not sessions else "Established"
     note = "a calico-node pod stays Ready with one session of many"
@@ -156,6 +159,8 @@ def _from_node(case: Case, observer: Observer, address: IPv4Address) -> None:
             case.differ(what, "its own blocks and pods", str(destination), observer.reading, _owner(case, destination))
     for block in sorted(blocks, key=str):
         if settled(case, block) and _must_be_announced(case, block) and block not in held:
+            if observer.bird.cut is not None:
+                raise Missing(observer.bird.cut)
             case.differ(what, f"its block {block}", "no such route", observer.reading)
     case.hold()
 

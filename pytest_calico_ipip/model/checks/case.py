@@ -90,7 +90,8 @@ class Case:
 
     def api(self, plural: str, name: str = "", namespace: str = "") -> Reading:
         """One of the API's lists, and the command that reads an object of it again."""
-        kind = plural if plural in ("nodes", "pods") else f"{plural}.{self.datastore.group}"
+        group = self.datastore.groups.get(plural, self.datastore.group)
+        kind = plural if plural in ("nodes", "pods") else f"{plural}.{group}"
         words = ["kubectl", "get", kind, *([name] if name else []), *(["-n", namespace] if namespace else [])]
         return Reading(f"api/{kind}.json", " ".join([*words, "-o", "yaml"]))
 
@@ -120,6 +121,15 @@ class Case:
             self._inconclusive.append(absent.reason)
         else:
             self._missing.append(absent.reason)
+
+    def switch(self, what: str, key: str) -> None:
+        """A switch of the kernel that must be on. A kernel has them all: one that is not listed was not read."""
+        value = present(self.state.sysctl).get(key)
+        if value is None:
+            file = "sysctl.txt"
+            self.lack(Absent(f"nodes/{self.node}/{file}: it does not say {key}", failed=file in self.state.commands))
+        else:
+            self.compare(what, "1", value, self.reading("sysctl.txt"))
 
     def note(self, sentence: str) -> None:
         """A sentence that is shown although nothing is wrong."""

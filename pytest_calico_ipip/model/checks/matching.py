@@ -12,6 +12,7 @@ from pytest_calico_ipip.model.nodestate import Route, Rule
 
 ROUTES = "ip-route.json"
 BIRD = "bird"
+_FULL = 32
 _FELIX_METRIC = 1024  # from v3.32, for pods' routes and for what BIRD learned
 
 
@@ -41,15 +42,25 @@ def side_by_side(case: Case, routes: list[Route]) -> bool:
 
 
 def _late(case: Case, but: IPv4Network) -> bool:
-    """Whether this node runs v3.32 or later: its release says so, or (half-way through an upgrade) its other routes."""
+    """Whether this node runs v3.32 or later: its release says so, or (half-way through an upgrade) other routes do.
+
+    Where no calico-node pod is in the evidence, the release of the whole cluster is that of one node.
+    """
     release = case.expected.node.release
     if isinstance(release, str) or release.at_least(3, 32):
         return True
-    return any(
-        route.protocol in felix_protocols(case) or (route.protocol == BIRD and route.metric >= _FELIX_METRIC)
-        for route in main_routes(case)
-        if route.destination != but
-    )
+    if any(_of_late(case, route) for route in main_routes(case) if route.destination != but):
+        return True
+    others = (state.routes for name, state in case.world.nodes.items() if name != case.node)
+    return any(_of_late(case, route) for routes in others if not isinstance(routes, Absent) for route in routes)
+
+
+def _of_late(case: Case, route: Route) -> bool:
+    """Whether a route is as only v3.32 or later makes them."""
+    if route.protocol in felix_protocols(case):
+        return True
+    local = route.scope == "link" and route.destination.prefixlen == _FULL and route.metric == _FELIX_METRIC
+    return local or (route.protocol == BIRD and route.metric >= _FELIX_METRIC)
 
 
 def felix_protocols(case: Case) -> tuple[str, ...]:

@@ -76,9 +76,28 @@ def owners_protocol(case: Case) -> None:
     protocol = BIRD if owner(case) == "bird" else str(case.expected.node.configuration.device_route_protocol)
     explained = [route for route in case.expected.routes if route.kind in ("tunnel", "underlay", "blackhole")]
     nic = nic_name(case, explained)
+    note = _unfinished(case) or "the other owner's: an upgrade, or a change of the owner, is not finished on this node"
     for route in main_routes(case):
         if settled(case, route.destination) and any(matches(expected, route, nic) for expected in explained):
             what = f"{case.node} protocol of {route.text}"
-            case.compare(what, protocol, route.protocol, case.reading(ROUTES), "the release's owner of IPIP routes")
+            case.compare(what, protocol, route.protocol, case.reading(ROUTES), note)
     if not explained:
         case.not_applicable(f"{case.node} needs no IPIP routes")
+    elif unfinished := _unfinished(case):
+        case.note(unfinished)
+
+
+def _unfinished(case: Case) -> str:
+    """Says which releases run side by side; "" where all nodes run one."""
+    found: dict[str, list[str]] = {}
+    for node in case.datastore.nodes.values():
+        if not isinstance(node.release, str):
+            found.setdefault(node.release.text, []).append(node.name)
+    if len(found) < 2:
+        return ""
+    releases = sorted(found, key=lambda text: (len(found[text]), text))
+    return f"an upgrade is not finished: {'; '.join(f'{one} on {_some(found[one])}' for one in releases)}"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

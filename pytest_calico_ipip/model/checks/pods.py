@@ -29,9 +29,13 @@ def running(case: Case) -> None:
         reading = case.api("pods", pod.name, pod.namespace)
         state = (pod.phase or "no phase") + (" and Ready" if pod.ready else ", not Ready")
         case.compare(pod.key, "Running and Ready", f"{state}, being deleted" if pod.deleting else state, reading)
+        if not pod.readiness_told:
+            case.lack(Absent(f"the conditions of pod {pod.key}", failed=False))
         pool = datastore.pool_of(pod.ip) if pod.ip is not None else None
         if pool is not None and pool.ipip:
             case.hold()
+        elif pool is not None and one_by_ipip(case):
+            case.note(f"{pod.key}: {pod.ip} is in pool {pool.name}, which is not IPIP's: not judged")
         else:
             where = f"in pool {pool.name}, ipipMode {pool.ipip_mode}" if pool is not None else "in no pool"
             observed = f"{pod.ip}, {where}" if pod.ip is not None else "none"
@@ -69,6 +73,15 @@ def default_route(case: Case) -> None:
         link = [route for route in routes if route.destination == IPv4Network(GATEWAY)]
         what = f"{pairing.pod} route to {GATEWAY}"
         _only(case, what, link, _is_link, f"{GATEWAY} dev eth0 scope link", reading)
+
+
+def one_by_ipip(case: Case) -> bool:
+    """Whether a recorded node has a pod under test in an IPIP pool, so that one in another pool is none of ours.
+
+    A run of ours asks for all of its pods.
+    """
+    inside = (case.datastore.pool_of(pod.ip) for pod in case.world.pods if pod.node == case.node and pod.ip is not None)
+    return not case.world.live and any(pool is not None and pool.ipip for pool in inside)
 
 
 def _only(

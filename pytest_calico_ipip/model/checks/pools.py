@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from pytest_calico_ipip.model.absent import Absent
 from pytest_calico_ipip.model.checks.case import Case, cluster_check, node_check
+from pytest_calico_ipip.model.checks.pods import one_by_ipip
 from pytest_calico_ipip.model.datastore import Block
 
 
@@ -23,6 +24,8 @@ def ipip_pool(case: Case) -> None:
             reading = case.api("pods", pod.name, pod.namespace)
             case.differ(f"{pod.key} address", "inside an IP pool", f"{pod.ip}, which is in none", reading)
             continue
+        if not pool.ipip and one_by_ipip(case):
+            continue  # POD-1 says so
         what, reading = f"pool {pool.name} ({pool.cidr}) of {pod.key}", case.api("ippools", pool.name)
         case.compare(what, "enabled", "disabled" if pool.disabled else "enabled", reading)
         mode = pool.ipip_mode if pool.ipip else f"ipipMode {pool.ipip_mode}"
@@ -49,9 +52,11 @@ def apart(case: Case) -> None:
     for cidr, following in pairwise(blocks):
         overlap = str(following) if cidr.overlaps(following) else "none"
         case.compare(f"block that overlaps {cidr}", "none", overlap, case.api("ipamblocks"))
+    given = {block.cidr for block in datastore.blocks if block.host_local}
     for cidr in blocks:
         holding = [pool for pool in pools if cidr.subnet_of(pool.cidr)]
-        wanted = f"in one pool, a /{holding[0].block_size}" if holding else "in one pool"
+        size = cidr.prefixlen if cidr in given or not holding else holding[0].block_size
+        wanted = f"in one pool, a /{size}" if holding else "in one pool"
         observed = f"in {len(holding)} pools, a /{cidr.prefixlen}".replace("in 1 pools", "in one pool")
         case.compare(f"block {cidr}", wanted, observed, case.api("ipamblocks"))
     case.hold()
@@ -78,5 +83,6 @@ def _one_affinity(case: Case, block: Block, host: str) -> None:
     live = [one for one in case.datastore.affinities if one.cidr == block.cidr and not one.deleted]
     observed = ", ".join(sorted(f"{one.state} of {one.node}" for one in live)) or "none"
     case.compare(f"affinities of block {block.cidr}", f"confirmed of {host}", observed, reading)
-    known = "a node of the cluster" if host in case.datastore.nodes else "no node of the cluster"
+    there = host in case.datastore.nodes or host in case.datastore.others
+    known = "a node of the cluster" if there else "no node of the cluster"
     case.compare(f"host {host} of block {block.cidr}", "a node of the cluster", known, case.api("ipamblocks"))

@@ -246,6 +246,10 @@ def untouched(world: World, verdict: Verdict, flight: Flight, leg: Leg) -> None:
             )
             same, before, after = _payload(origin, packet)
             verdict.compare(same, Difference(what.format("payload"), before, after, reading))
+            for piece in stop.fragments:  # each is a packet to those that forward it
+                name = what.format(f"inner TTL of the fragment at offset {piece.inner.fragment_offset}")
+                difference = Difference(name, str(packet.inner.ttl), str(piece.inner.ttl), shows(world, piece))
+                verdict.compare(piece.inner.ttl == packet.inner.ttl, difference)
 
 
 def _falls(leg: Leg) -> list[int]:

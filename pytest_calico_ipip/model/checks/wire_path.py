@@ -39,6 +39,9 @@ def seen_once(world: World, source: str, destination: str) -> Judgement:
         wire_leg.seen_once(world, verdict, flight, flight.request)
         if arrived(flight):
             wire_leg.seen_once(world, verdict, flight, flight.reply)
+    for flight in _answered(world, source, destination, "echo-full"):
+        for leg in (flight.request, flight.reply):
+            wire_leg.seen_once(world, verdict, flight, leg)
     return verdict.judgement()
 
 
@@ -88,7 +91,7 @@ def untouched(world: World, source: str, destination: str) -> Judgement:
     if reason := wireguard(world, source, destination):
         return verdict.judgement(reason)
     found = flights(world, verdict, source, destination, ORDINARY, _echoes(source, destination))
-    for flight in found:
+    for flight in (*found, *_answered(world, source, destination, "echo-full", "echo-from-node")):
         for leg in (flight.request, flight.reply):
             wire_leg.untouched(world, verdict, flight, leg)
     return verdict.judgement(_nothing([flight.request for flight in found], tuple(Role)))
@@ -125,6 +128,20 @@ def from_node(world: World, source: str, destination: str) -> Judgement:
     if explained:
         verdict.notes[explained.removeprefix("nothing to judge: ")] = None
     return verdict.judgement(explained or _nothing([flight.request for flight in found], tuple(Role)))
+
+
+def _answered(world: World, source: str, destination: str, *kinds: str) -> tuple[Flight, ...]:
+    """Echoes of other kinds that went there and back, as an ordinary one did.
+
+    What becomes of one that did not, or that was cut up on its way, is the MTU's requirements'.
+    """
+    if isinstance(world.paths, Absent) or isinstance(world.capture, Absent):
+        return ()
+    ordinary, others = (world.paths.between(source, destination, each) for each in (ORDINARY, kinds))
+    if not any(flight.answered for flight in ordinary):
+        return ()
+    whole = (one for one in others if not any(s.fragments for leg in (one.request, one.reply) for s in leg.stops))
+    return tuple(flight for flight in whole if flight.answered)
 
 
 def never_sent(verdict: Verdict, flight: Flight) -> bool:

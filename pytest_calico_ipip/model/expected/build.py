@@ -17,6 +17,13 @@ from pytest_calico_ipip.model.expected.records import (
 )
 from pytest_calico_ipip.model.expected.selectors import selects
 
+# whose address IPAM gives away, by the type that the allocation says (libcalico-go/lib/ipam)
+_TUNNEL_DEVICES = {
+    "ipipTunnelAddress": TUNNEL_DEVICE,
+    "vxlanTunnelAddress": "vxlan.calico",
+    "wireguardTunnelAddress": "wireguard.cali",
+}
+
 
 def workload_interface(namespace: str, pod: str, prefix: str = "cali") -> str:
     """The host end's name: `cali` + 11 hex digits (libcalico-go/lib/backend/k8s/conversion)."""
@@ -216,9 +223,9 @@ def _allocated(node: ClusterNode, allocation: Allocation, place: _Placed) -> Ite
     attributes = allocation.attributes
     why = f"allocated on {place.owner.name}"
     own = place.owner.name == node.name
-    if attributes.get("type", "").endswith("TunnelAddress"):
+    if device := _TUNNEL_DEVICES.get(attributes.get("type", "")):
         if own:
-            yield ExpectedRoute(place.network, "local", why=why)
+            yield ExpectedRoute(place.network, "local", None, device, why=why)
     elif "pod" in attributes and own:
         prefix = node.configuration.interface_prefix
         device = workload_interface(attributes.get("namespace", ""), attributes["pod"], prefix)
