@@ -107,7 +107,7 @@ FAULTS = (
     Fault(
         name="outer-dscp-set",
         breaks=f"something marks the outer header of what {SECOND.name} sends with the DSCP of the inner one",
-        fails=("PATH-3", "PATH-4"),
+        fails=("PATH-3", "PATH-4", "PATH-7", "PATH-8"),
         at_start=on(
             SECOND,
             _filter(
