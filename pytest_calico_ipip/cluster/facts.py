@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
-from pytest_calico_ipip.cluster.lists import BLOCKS
+from pytest_calico_ipip.cluster.calico import GROUPS
+
+_BLOCKS = tuple(group.file("ipamblocks") for group in GROUPS)
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def interface_prefix(bodies: Mapping[str, bytes]) -> str:
 def foreign_blocks(bodies: Mapping[str, bytes], node: str) -> list[IPv4Network]:
     """The blocks that are not this node's own."""
     found = []
-    for block in items(bodies.get(BLOCKS, b"{}")):
+    for block in items(next((bodies[file] for file in _BLOCKS if file in bodies), b"{}")):
         spec = block.get("spec")
         if not isinstance(spec, dict):
             continue

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_calico_ipip.cluster import rights
+from pytest_calico_ipip.cluster import calico, rights
 from pytest_calico_ipip.cluster.connection import Api
 from pytest_calico_ipip.cluster.problems import Unauthorized
 from pytest_calico_ipip.errors import SetupProblem, UnknownNode
@@ -62,7 +62,8 @@ def list_nodes(settings: Settings) -> tuple[str, ...]:
         query = {"labelSelector": settings.node_selector} if settings.node_selector and not settings.nodes else {}
         return select(api.list("/api/v1/nodes", query), settings)
     except Unauthorized:
-        rights.require(api, settings.namespace)  # tells of everything that is missing, not only of this
+        # tells of everything that is missing, not only of this
+        rights.require(api, settings.namespace, calico.group_of(api))
         raise
     finally:
         api.close()

@@ -58,7 +58,7 @@ def _annotated(**annotations: str | None) -> Change:
 
 def _affinity(node: str, block: IPv4Network) -> dict[str, Any]:
     spec = {"state": "confirmed", "node": node, "type": "host", "cidr": str(block), "deleted": "false"}
-    return custom("BlockAffinity", f"{node}-{_named(block)}", spec)
+    return custom(f"{node}-{_named(block)}", spec)
 
 
 def _empty_block(node: str, block: IPv4Network) -> dict[str, Any]:
@@ -72,12 +72,12 @@ def _empty_block(node: str, block: IPv4Network) -> dict[str, Any]:
         "deleted": False,
         "strictAffinity": False,
     }
-    return custom("IPAMBlock", _named(block), spec)
+    return custom(_named(block), spec)
 
 
 async def _overlap(store: Store) -> None:
     spec = {"cidr": _OVERLAPPING, "ipipMode": "Always", "vxlanMode": "Never", "blockSize": 24, "disabled": True}
-    store.create(_POOLS, custom("IPPool", "old-ippool", spec))
+    store.create(_POOLS, custom("old-ippool", spec))
 
 
 async def _nest(store: Store) -> None:
