@@ -85,6 +85,7 @@ class Sitting:
             f"{len(pods.ready())} pods under test are Ready; reading Calico's datastore and {len(self.nodes)} nodes"
         )
         bodies, problems = lists.fetch(api, self.evidence, self._group)
+        self._tell(facts.calico_words(bodies, self._group))
         self.problems += [each for each in problems if not self._told(each)]
         if self.settings.namespace:
             for namespace in sorted({pod.namespace for pod in facts.calico_pods(bodies).values()}):

@@ -222,6 +222,7 @@ SENTENCES: Mapping[str, str] = {
     "verdict.interrupted": "被中断，其余没有检查",
     "verdict.last-broken": "不成立：{what}",
     "verdict.last-not-judged": "无法判断：{what}",
+    "verdict.last-nothing": "什么也没有判断：{why}",
     "verdict.last-silent": "完全没有检查到：{what}",
     "verdict.holds.one": "{number} 条要求在{where}上成立",
     "verdict.holds.many": "{number} 条要求在{where}上成立",
