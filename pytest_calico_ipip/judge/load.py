@@ -32,7 +32,9 @@ def load(root: Path, *, packets: bool = True) -> World:
     run = read_run(evidence)
     live = run.get("live") is True
     listed = [text(key) for key in sequence(run.get("pods"))]
-    datastore = read_datastore(evidence, live=live, under_test=listed if run.get("pods") is not None else None)
+    under_test = listed if run.get("pods") is not None else None
+    ready = [text(key) for key in sequence(run.get("ready"))]
+    datastore = read_datastore(evidence, live=live, under_test=under_test, ready=ready)
     selected = _selected(evidence, run, datastore)
     nodes = {name: read_node(evidence, name, live=live) for name in selected}
     expected: Mapping[str, NodeExpectation] = expect(datastore) if isinstance(datastore, Datastore) else {}

@@ -201,6 +201,7 @@ class Sitting:
             "selected": list(self.nodes),
             "run": pods.run,
             "pods": pods.pods,
+            "ready": sorted(f"{pods.namespace}/{name}" for name in pods.ready()),
             "namespace": pods.namespace,
             "problems": [*self.problems, *pods.problems],
         }
