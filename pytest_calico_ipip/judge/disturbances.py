@@ -108,7 +108,7 @@ def _ended(old: Item | None, new: Item | None, *, seen_ready: bool) -> str:
     if not seen_ready and (old is None or mapping(old.get("status")).get("phase") != "Running"):
         return ""  # it never came up, which POD-1 says
     if new is None:
-        return "was deleted during the run, by somebody else"
+        return "was deleted during the run, by somebody else (an eviction, for example)"
     status = mapping(new.get("status"))
     conditions = map(mapping, sequence(status.get("conditions")))
     disruption = next((one for one in conditions if one.get("type") == "DisruptionTarget"), {})

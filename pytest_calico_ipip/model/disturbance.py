@@ -7,13 +7,12 @@ a node or pod has to do with is not judged: an ERROR that says why, in the place
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pytest_calico_ipip.model.absent import Absent
-from pytest_calico_ipip.model.judgement import Difference, Judgement, Outcome
+from pytest_calico_ipip.model.absent import LACKS, Absent
+from pytest_calico_ipip.model.judgement import Difference, Judgement
 
 if TYPE_CHECKING:
     from pytest_calico_ipip.model.world import World
@@ -41,6 +40,12 @@ class Disturbance:
         said = (difference.what, difference.expected, difference.observed, difference.note)
         return any(self._marked.search(text) for text in said)
 
+    def accounts_for(self, judgement: Judgement, reason: str) -> bool:
+        """Whether something could not be judged because of it."""
+        if not self.concerns(judgement):
+            return False
+        return self.whole or reason.startswith(LACKS) or self._marked.search(reason) is not None
+
     @cached_property
     def _marked(self) -> re.Pattern[str]:
         words = "|".join(map(re.escape, self.marks)) or "(?!)"
@@ -48,22 +53,29 @@ class Disturbance:
 
 
 def tempered(world: World, judgement: Judgement) -> Judgement:
-    """The judgement, without what a disturbance explains: that could not be judged, and the reason is said."""
+    """The judgement, without what a disturbance explains: that could not be judged, and this is the reason."""
     if isinstance(world.datastore, Absent) or not world.datastore.disturbances:
         return judgement
     known = world.datastore.disturbances
-    if judgement.outcome in (Outcome.ERROR, Outcome.MISSING):
-        return _because(judgement, (each for each in known if each.concerns(judgement)))
-    kept = tuple(one for one in judgement.differences if not any(each.explains(judgement, one) for each in known))
-    if kept == judgement.differences:
+    reasons: dict[str, None] = {}
+    kept: list[Difference] = []
+    meanwhile: list[Difference] = []
+    other: list[str] = []
+    for difference in judgement.differences:
+        because = [each.sentence for each in known if each.explains(judgement, difference)]
+        (meanwhile if because else kept).append(difference)
+        reasons.update(dict.fromkeys(because))
+    for text in (*judgement.inconclusive, *(judgement.missing if world.live else ())):
+        because = [each.sentence for each in known if each.accounts_for(judgement, text)]
+        if not because:
+            other.append(text)
+        reasons.update(dict.fromkeys(because))
+    if not reasons:
         return judgement
-    guilty = [each for each in known if any(each.explains(judgement, one) for one in judgement.differences)]
-    seen = [f"{one.what}: {one.observed}, not {one.expected}" for one in judgement.differences if one not in kept]
-    more = f", and {len(seen) - 1} more" if len(seen) > 1 else ""
-    unjudged = (*judgement.inconclusive, f"seen meanwhile: {seen[0]}{more}")
-    return _because(replace(judgement, differences=kept, inconclusive=unjudged), guilty)
-
-
-def _because(judgement: Judgement, disturbances: Iterable[Disturbance]) -> Judgement:
-    reasons = tuple(dict.fromkeys(each.sentence for each in disturbances))
-    return replace(judgement, inconclusive=(*reasons, *judgement.inconclusive)) if reasons else judgement
+    seen = [f"seen meanwhile: {one.what}: {one.observed}, where {one.expected} is expected" for one in meanwhile]
+    return replace(
+        judgement,
+        differences=tuple(kept),
+        inconclusive=(*reasons, *other),
+        notes=(*judgement.notes, *seen),
+    )

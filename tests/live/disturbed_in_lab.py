@@ -1,7 +1,4 @@
-"""Observes the lab that it runs in while Kubernetes takes a pod away, and then a node, and keeps the evidence.
-
-Usage (inside a lab, in a directory of its own): python -m tests.live.disturbed_in_lab
-"""
+"""Observes the lab that it runs in while Kubernetes takes a pod away, and while a node dies, and keeps the evidence."""
 
 from __future__ import annotations
 
@@ -13,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from pytest_calico_ipip.cluster.connection import Api
-from pytest_calico_ipip.cluster.nodes import list_nodes
 from pytest_calico_ipip.cluster.pods import RUN_LABEL
 from pytest_calico_ipip.evidence import Evidence
 from pytest_calico_ipip.observation import observe
@@ -24,12 +20,13 @@ VICTIM = "virtnest-rook-ceph-2"
 SECONDS = 15.0
 
 
-def main() -> None:
-    """One observation each."""
-    api = Api.connect(SETTINGS)
-    nodes = list_nodes(SETTINGS)
+def evicted(api: Api, nodes: tuple[str, ...]) -> None:
+    """One pod under test goes before the taps open."""
     during(nodes, "evicted", "Opening", lambda: evict(api))
-    # the node dies: its network is cut, and the control plane notices
+
+
+def unready(api: Api, nodes: tuple[str, ...]) -> None:
+    """A node dies while the probes are sent: its network is cut, and the control plane notices. It stays dead."""
     during(nodes, "unready", "Sending", lambda: kill(api))
 
 
@@ -37,7 +34,6 @@ def during(nodes: tuple[str, ...], directory: str, phase: str, act: Callable[[],
     """An observation in which something happens as a phase begins."""
 
     def progress(line: str) -> None:
-        print(line, flush=True)
         if line.startswith(phase):
             act()
 
@@ -83,7 +79,3 @@ def bounded(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < deadline, "nothing happened"
         time.sleep(0.05)
-
-
-if __name__ == "__main__":
-    main()

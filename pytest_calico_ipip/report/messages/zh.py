@@ -150,6 +150,7 @@ CAUSES: Mapping[str, str] = {
     "route-owner-leftover": "路由的前任主人（BIRD 或 Felix）留下了路由，再没有人更新它；升级可能还没有做完",
     "captures-unreadable": "抓包文件无法读取，数据包方面的要求无法判断",
     "tap-deaf": "有的抓包点没有工作，它没有看到的包说明不了问题",
+    "changed-meanwhile": "运行期间节点或 Pod 变了（NotReady、驱逐、重启或换了地址），与它有关的都没有判断",
     "node-not-read": "节点无法读取，关于它的要求都无法判断",
     "tcp-mss-rewritten": "路上有人改写了 TCP 的 MSS",
     "tcp-lost": "TCP 传输无法完成，而同一对 Pod 之间的回显能通：有什么只对 TCP 起作用",
