@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 from types import TracebackType
 from typing import Any
 
-from pytest_calico_ipip.cluster import helper_pods
+from pytest_calico_ipip.cluster import helper_pods, policy
 from pytest_calico_ipip.cluster.connection import Api
 from pytest_calico_ipip.cluster.nodes import tolerations
 from pytest_calico_ipip.cluster.pod_status import hopeless, is_ready, pull_failed, waiting_reason
@@ -68,6 +68,7 @@ class PodsUnderTest:
     helpers: dict[str, str] = field(default_factory=dict)  # node → its helper pod; those that were created
     no_helper: dict[str, SetupProblem] = field(default_factory=dict)  # node → why it has none
     problems: list[str] = field(default_factory=list)
+    _allowed: bool = False
     _created: list[str] = field(default_factory=list)  # paths to delete
     _seen: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _refused: dict[str, ApiRefusal] = field(default_factory=dict)  # never came to be
@@ -165,6 +166,7 @@ class PodsUnderTest:
             named = {**metadata, "labels": labels, "name": self.namespace}
             body = {"apiVersion": "v1", "kind": "Namespace", "metadata": named}
             self.api.send("POST", "/api/v1/namespaces", body)
+            self._allow(metadata, policy.NAME)
         path = f"/api/v1/namespaces/{self.namespace}/pods"
         if self.settings.node_access == "pod":
             self._create_helpers(path, metadata, f"{prefix}-helper")
@@ -176,7 +178,9 @@ class PodsUnderTest:
                     self._created.append(f"{path}/{name}")
                 try:
                     own = {**metadata, "name": name, "namespace": self.namespace}
-                    self._create_pod(path, manifest(own, node, self.settings, command))
+                    made = self._create_pod(path, manifest(own, node, self.settings, command))
+                    if self.settings.namespace and not self._allowed:
+                        self._allow(metadata, f"{policy.NAME}-{self.run}", made)
                 except ApiRefusal as refusal:
                     if refusal.status == 401 or isinstance(refusal, Unauthorized):
                         raise
@@ -207,18 +211,27 @@ class PodsUnderTest:
     def _ready(self, names: set[str]) -> set[str]:
         return {name for name in names - self._gone if name in self._seen and is_ready(self._seen[name])}
 
-    def _create_pod(self, path: str, body: Mapping[str, Any]) -> None:
+    def _allow(self, metadata: Mapping[str, Any], name: str, owner: Mapping[str, Any] | None = None) -> None:
+        """What policies deny by default is allowed to our pods; without the right to, the preflight has said so."""
+        self._allowed = True
+        body = policy.manifest(metadata, name, {RUN_LABEL: self.run}, owner)
+        try:
+            self.api.send("POST", policy.path(self.namespace), body)
+        except Unauthorized:
+            pass
+        except ApiRefusal as refusal:
+            self.problems.append(f"{policy.REFUSED}: {refusal.problem}")
+
+    def _create_pod(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         # the controller that makes a new namespace's `default` service account may be a moment behind
         deadline = time.monotonic() + 10
         while True:
             try:
-                self.api.send("POST", path, body)
+                return self.api.send("POST", path, body)
             except ApiRefusal as refusal:
                 if "serviceaccount" not in refusal.problem.lower() or time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
-            else:
-                return
 
     def _lifetime(self) -> dict[str, str]:
         """When this run began, and when at the latest it has ended: other runs leave it alone until then."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from pytest_calico_ipip.cluster import policy
 from pytest_calico_ipip.cluster.calico import STORED, CalicoGroup
 from pytest_calico_ipip.cluster.connection import Api
 from pytest_calico_ipip.cluster.permission import Permission, sentences
@@ -24,6 +25,7 @@ NO_LEFTOVERS = "what interrupted runs left behind is not found"
 NO_CONFIGMAPS = "settings that calico-node takes from that ConfigMap are unknown, and its defaults are expected"
 NO_OPERATOR = "the operator's Installation is not kept in the evidence"
 NO_EVENTS = "a pod that does not come up is told without the kubelet's own words"
+NO_POLICY = "where a policy denies what none allows, the packets of the pods under test are dropped"
 NO_BIRD = "BIRD cannot be asked in calico-node's pods there, so BGP-1 and BGP-2 are not judged"
 
 
@@ -44,6 +46,7 @@ def needed(namespace: str | None, group: CalicoGroup = STORED) -> tuple[Permissi
         *(Permission(verb, "pods", namespace=there) for verb in pods),
         *(Permission(verb, "pods/exec", namespace=there) for verb in ("create", "get")),
         Permission("list", "events", namespace=there, without=NO_EVENTS),
+        Permission("create", "networkpolicies", policy.GROUP, there, without=NO_POLICY),
     )
 
 

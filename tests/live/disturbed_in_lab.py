@@ -42,8 +42,10 @@ def during(nodes: tuple[str, ...], directory: str, phase: str, act: Callable[[],
 
 def evict(api: Api) -> None:
     """The pair's pod of the victim, by the API that a drain uses; it is gone when this returns."""
-    pods = [pod for pod in api.list("/api/v1/pods", {"labelSelector": RUN_LABEL}) if on_victim(pod)]
-    metadata = min((pod["metadata"] for pod in pods), key=lambda one: len(one["name"]))
+    # an earlier run may have left pods of the same names: this run's are the last that were made
+    pods = [pod["metadata"] for pod in api.list("/api/v1/pods", {"labelSelector": RUN_LABEL}) if on_victim(pod)]
+    run = max(pods, key=lambda one: one["creationTimestamp"])["labels"][RUN_LABEL]
+    metadata = min((one for one in pods if one["labels"][RUN_LABEL] == run), key=lambda one: len(one["name"]))
     path = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}"
     eviction = {
         "apiVersion": "policy/v1",
@@ -51,8 +53,8 @@ def evict(api: Api) -> None:
         "metadata": {key: metadata[key] for key in ("name", "namespace")},
     }
     api.send("POST", f"{path}/eviction", eviction)
-    query = {"labelSelector": RUN_LABEL}
-    bounded(lambda: metadata["name"] not in [one["metadata"]["name"] for one in api.list("/api/v1/pods", query)])
+    query = {"labelSelector": f"{RUN_LABEL}={run}"}
+    bounded(lambda: metadata["uid"] not in [one["metadata"]["uid"] for one in api.list("/api/v1/pods", query)])
 
 
 def kill(api: Api) -> None:

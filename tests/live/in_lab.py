@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -103,10 +104,11 @@ def broken(nodes: Sequence[str]) -> dict[str, Any]:
     address = ssh_address(refusing)
     config = Path("config")
     config.write_text(WRONG_USER.format(node=refusing, address=address, config=Path.home() / ".ssh/config"))
-    subprocess.run(["ssh", without, 'mount --bind /dev/null "$(command -v tcpdump)"'], check=True)
+    tcpdump = shutil.which("tcpdump")  # a node's programs are the machine's
+    subprocess.run(["ssh", without, f"mount --bind /dev/null {tcpdump}"], check=True)
     settings = Settings(kubeconfig=SETTINGS.kubeconfig, settle=1, ssh_config=config.absolute())
     observe(settings, nodes, Evidence(Path("broken")), lambda line: None)
-    subprocess.run(["ssh", without, 'umount "$(command -v tcpdump)"'], check=True)
+    subprocess.run(["ssh", without, f"umount {tcpdump}"], check=True)
     return {"refusing": refusing, "without": without}
 
 

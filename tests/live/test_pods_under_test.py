@@ -63,7 +63,7 @@ def test_two_pods_a_node_in_a_namespace_of_the_runs_own() -> None:
         under_test.wait(print)
         assert under_test.pods == [f"sleep-curl-abc123/{name}" for name in NAMES]
         assert under_test.problems == []
-    assert [method for method, _ in api.sent] == ["POST"] * 5 + ["DELETE"]
+    assert [method for method, _ in api.sent] == ["POST"] * 6 + ["DELETE"]
     assert api.sent[-1] == ("DELETE", "/api/v1/namespaces/sleep-curl-abc123")
     assert [body["spec"]["nodeName"] for body in api.bodies[1:5]] == ["n1", "n1", "n2", "n2"]
     assert {body["metadata"]["labels"][RUN_LABEL] for body in api.bodies[:5]} == {"abc123"}

@@ -37,7 +37,13 @@ USER = "system:serviceaccount:calico-ipip:calico-ipip"
 OWN, THERE = "rbac.yaml", "rbac-namespace.yaml"
 NAMESPACES = {OWN: None, THERE: "calico-ipip"}
 # what a run can do without; of a rule's verb and resource
-OPTIONAL = {("list", "events"), ("list", "installations"), ("get", "configmaps"), ("list", "namespaces")}
+OPTIONAL = {
+    ("list", "events"),
+    ("list", "installations"),
+    ("get", "configmaps"),
+    ("list", "namespaces"),
+    ("create", "networkpolicies"),
+}
 Document = dict[str, Any]
 
 

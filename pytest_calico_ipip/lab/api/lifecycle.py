@@ -96,7 +96,7 @@ def removed(store: Store, kind: Resource, obj: Object, orphan: bool) -> None:
     """After an object has gone: its dependents follow (unless orphaned), and its namespace if it was the last in it."""
     meta = obj["metadata"]
     if not orphan:
-        for key in ("pods", "replicasets.apps"):
+        for key in ("pods", "replicasets.apps", "networkpolicies.networking.k8s.io"):
             for (place, name), dependent in list(store.held(key).items()):
                 owners = dependent["metadata"].get("ownerReferences") or ()
                 if any(owner.get("uid") == meta["uid"] for owner in owners) and (place, name) in store.held(key):

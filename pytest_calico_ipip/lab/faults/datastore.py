@@ -75,6 +75,11 @@ def _empty_block(node: str, block: IPv4Network) -> dict[str, Any]:
     return custom(_named(block), spec)
 
 
+async def _deny(store: Store) -> None:
+    spec = {"order": 10, "selector": "app == 'sleep-curl'", "types": ["Ingress"], "ingress": [{"action": "Deny"}]}
+    store.create(f"globalnetworkpolicies.{GROUP}", custom("nothing-comes-in", spec))
+
+
 async def _overlap(store: Store) -> None:
     spec = {"cidr": _OVERLAPPING, "ipipMode": "Always", "vxlanMode": "Never", "blockSize": 24, "disabled": True}
     store.create(_POOLS, custom("old-ippool", spec))
@@ -133,6 +138,13 @@ FAULTS = (
         objects=_pools({"ipipMode": "Never"}),
         bird=tuple(BirdEdit(node.name, _BARE, "") for node in (FIRST, SECOND, THIRD)),
         nodes=3,
+    ),
+    Fault(
+        name="policy-denies",
+        breaks="a GlobalNetworkPolicy with a low order lets nothing into the pods under test",
+        fails=("PATH-1", "PATH-6"),
+        objects=_deny,
+        nodes=2,
     ),
     Fault(
         name="pools-overlap",

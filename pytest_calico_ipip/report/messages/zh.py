@@ -174,6 +174,7 @@ CAUSES: Mapping[str, str] = {
     "fragment-lost": "分片丢失",
     "seen-twice": "同一个包在同一个点出现了不止一次",
     "other-way": "包走了另一条路",
+    "policy-denies": "网络策略丢弃了受测 Pod 的包：它排在本次运行自己的 NetworkPolicy 之前（order 更小或 tier 更靠前）",
     "dropped-to-pods": "节点收下了包，却没有交给 Pod：多半是网络策略、FORWARD 链或 rp_filter",
     "never-sent": "包根本没有从 Pod 里发出来",
     "bare-lost-on-the-way": "未封装的包丢在两个节点之间",
