@@ -75,7 +75,8 @@ def pod_facts(
     found = {}
     for pod in items(bodies["pods"]):
         metadata, status = pod.get("metadata") or {}, pod.get("status") or {}
-        ip = _address(status.get("podIP"))
+        told = [status.get("podIP"), *(one.get("ip") for one in status.get("podIPs") or [])]
+        ip = next((found for found in map(_address, told) if found), None)  # of two families IPIP carries this one
         if metadata.get("namespace") == namespace and ip and status.get("phase") == "Running":
             found[metadata.get("name")] = PodFacts(
                 namespace, str(metadata.get("name")), str(pod["spec"].get("nodeName")), ip, str(metadata.get("uid"))

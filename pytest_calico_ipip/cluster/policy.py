@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-NAME = "sleep-curl-allow"
 GROUP = "networking.k8s.io"
 REFUSED = "the NetworkPolicy that lets the pods under test through was refused"
 
@@ -16,17 +15,19 @@ def path(namespace: str) -> str:
 
 
 def manifest(
-    metadata: Mapping[str, Any], name: str, labels: Mapping[str, str], owner: Mapping[str, Any] | None
+    metadata: Mapping[str, Any], name: str, labels: Mapping[str, str], owners: Iterable[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Everything from and to the pods with these labels, while they live.
 
-    NetworkPolicies add up, so this one lifts what another denies by default. `owner`, a pod, takes it along when it
-    goes: in a namespace of somebody else nothing has to be deleted.
+    NetworkPolicies add up, so this one lifts what another denies by default. `owners` are pods that take it along when
+    the last of them goes: in a namespace of somebody else nothing has to be deleted.
     """
     own = {**metadata, "name": name}
-    known = (owner or {}).get("metadata") or {}
-    if known.get("uid"):
-        own["ownerReferences"] = [{"apiVersion": "v1", "kind": "Pod", "name": known["name"], "uid": known["uid"]}]
+    known = [owner["metadata"] for owner in owners if (owner.get("metadata") or {}).get("uid")]
+    if known:
+        own["ownerReferences"] = [
+            {"apiVersion": "v1", "kind": "Pod", "name": one["name"], "uid": one["uid"]} for one in known
+        ]
     return {
         "apiVersion": f"{GROUP}/v1",
         "kind": "NetworkPolicy",

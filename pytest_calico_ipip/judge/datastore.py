@@ -177,7 +177,9 @@ def _unsettled(pods: Listed, blocks: Listed, *with_cidr: Listed) -> tuple[IPv4Ne
     """The addresses of everything that changed between the two readings, addresses given or taken back included."""
     listed = (blocks, *with_cidr)
     found = [network(mapping(item.get("spec")).get("cidr")) for one in listed for item in one.changed]
-    found += [network(mapping(item.get("status")).get("podIP")) for item in pods.changed]
+    for status in (mapping(item.get("status")) for item in pods.changed):
+        told = (status.get("podIP"), *(mapping(one).get("ip") for one in sequence(status.get("podIPs"))))
+        found += [network(one) for one in told]
     found += map(IPv4Network, _given(blocks.items) ^ _given(blocks.after))
     return tuple(dict.fromkeys(one for one in found if one is not None))
 

@@ -107,7 +107,8 @@ def _essence(plural: str, item: Item) -> object:
         return annotations, spec.get("podCIDR")
     if plural == "pods":
         going = "deletionTimestamp" in metadata
-        return annotations, spec.get("nodeName"), status.get("podIP"), status.get("phase"), going
+        addresses = status.get("podIP"), status.get("podIPs")
+        return annotations, spec.get("nodeName"), addresses, status.get("phase"), going
     if plural == "ipamblocks":
         return spec.get("cidr"), spec.get("affinity"), spec.get("deleted")
     return annotations, spec

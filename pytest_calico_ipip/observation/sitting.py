@@ -16,6 +16,7 @@ from pytest_calico_ipip.cluster import calico, cleanup, facts, lists, rights
 from pytest_calico_ipip.cluster.connection import Api
 from pytest_calico_ipip.cluster.exec import Executed, execute
 from pytest_calico_ipip.cluster.facts import CalicoPod, NodeFacts, PodFacts
+from pytest_calico_ipip.cluster.nodes import left_out
 from pytest_calico_ipip.cluster.pods import CONTAINER, PodsUnderTest
 from pytest_calico_ipip.errors import IpipError, SetupProblem
 from pytest_calico_ipip.evidence import Evidence
@@ -51,6 +52,7 @@ class Sitting:
         self._stack = ExitStack()
         self._began = time.monotonic()
         self._group = calico.STORED
+        self._left_out: dict[str, str] = {}
 
     def __enter__(self) -> Sitting:
         return self
@@ -72,6 +74,8 @@ class Sitting:
         calico.require_ipip(found, listed, api.server)
         self._remove_leftovers(api)
         nodes = facts.node_facts(listed)
+        if not (self.settings.nodes or self.settings.node_selector):
+            self._left_out = left_out(listed, self.settings, {*nodes} - {*self.nodes})
         pods = self._stack.enter_context(PodsUnderTest(api, self.settings, self.nodes))
         try:
             self._observe(api, nodes, pods)
@@ -203,6 +207,7 @@ class Sitting:
             "pods": pods.pods,
             "ready": sorted(f"{pods.namespace}/{name}" for name in pods.ready()),
             "namespace": pods.namespace,
+            "left_out": self._left_out,
             "problems": [*self.problems, *pods.problems],
         }
         self.evidence.run.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
