@@ -98,7 +98,7 @@ def _record(
     report: pytest.TestReport, judgement: Judgement | None, error: BaseException | None, about: dict[str, Any]
 ) -> Record:
     if isinstance(error, IpipError):
-        return Record(outcome=Outcome.ERROR.value, reasons=(str(error),), **about)
+        return Record(outcome=Outcome.ERROR.value, reasons=(str(error),), of_the_run=True, **about)
     if judgement is None or (report.failed and not judgement.differences and not judgement.inconclusive):
         if report.skipped:
             return Record(outcome=NOT_ASSERTED, reasons=(str(error).removeprefix(f"{NOT_ASSERTED}: "),), **about)

@@ -83,6 +83,9 @@ def _subject(request: pytest.FixtureRequest) -> Any:
 def world(pytestconfig: pytest.Config, ipip_settings: Settings, nodes: tuple[str, ...]) -> Iterator[World]:
     """Everything that was read: observed once in a live run, or loaded from kept evidence. Errors: SetupProblem."""
     from pytest_calico_ipip.judge.load import load  # the judges load only when something is judged
+    from pytest_calico_ipip.model.datastore import Datastore
+    from pytest_calico_ipip.model.outside import NOTHING_TO_JUDGE, outside_ipip
+    from pytest_calico_ipip.model.releases import releases_in_words
 
     root = ipip_settings.replay or sharing.evidence(pytestconfig, ipip_settings.evidence)
     held: temporary.Held | None = None
@@ -95,6 +98,11 @@ def world(pytestconfig: pytest.Config, ipip_settings: Settings, nodes: tuple[str
             session.observe(pytestconfig, ipip_settings, nodes, root)
         with sharing.in_turn(pytestconfig):
             loaded = replace(load(root), selected=nodes, baseline=session.baseline(pytestconfig))
+        if ipip_settings.replay is not None and isinstance(loaded.datastore, Datastore):
+            releases = [getattr(node.release, "text", node.release) for node in loaded.datastore.nodes.values()]
+            session.progress(pytestconfig)(releases_in_words(map(str, releases)))
+        if reason := outside_ipip(loaded.datastore):
+            raise SetupProblem(f"the cluster of this evidence: {reason}", NOTHING_TO_JUDGE)
         pytestconfig.stash[session.WORLD] = loaded  # what failed is explained at the end of the run
         yield loaded
     finally:

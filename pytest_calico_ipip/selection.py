@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pytest_calico_ipip.errors import IpipError, SetupProblem, UnknownNode, UsageProblem
 from pytest_calico_ipip.settings import Settings
+
+_SHOWN = 8  # nodes in one line
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,13 @@ def read(settings: Settings, progress: Callable[[str], None]) -> Subjects:
                 "give --ipip-lab, or name the suite on the command line",
             )
         else:
-            from pytest_calico_ipip.cluster.nodes import list_nodes  # loads the Kubernetes client
+            from pytest_calico_ipip.cluster.nodes import scope  # loads the Kubernetes client
 
             progress(f"Reading the nodes of context {settings.context} at {settings.server}")
-            nodes = list_nodes(settings)
+            found = scope(settings)
+            nodes = found.nodes
+            if found.left_out:
+                progress(f"Left out: {_few(found.left_out)}")
         if not nodes:
             raise SetupProblem(
                 "no node is in scope", "look at --ipip-nodes and --ipip-node-selector, and at the nodes' taints"
@@ -76,6 +81,12 @@ def read(settings: Settings, progress: Callable[[str], None]) -> Subjects:
     except IpipError as problem:
         return Subjects(problem=problem)
     return Subjects(nodes=nodes)
+
+
+def _few(left_out: Mapping[str, str]) -> str:
+    told = [f"{name} {reason}" for name, reason in left_out.items()]
+    more = f"; and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
+    return "; ".join(told[:_SHOWN]) + more
 
 
 def _recorded(settings: Settings) -> tuple[str, ...]:

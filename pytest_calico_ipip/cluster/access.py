@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_calico_ipip.cluster.proxies import VARIABLES, Proxy, proxy_for
 from pytest_calico_ipip.errors import SetupProblem
 from pytest_calico_ipip.remote import one_line
 from pytest_calico_ipip.settings import Settings
 
 _SIMPLE_CLUSTER = {"server", "certificate-authority", "certificate-authority-data", "insecure-skip-tls-verify"}
 _SIMPLE_USER = {"token"}
-_PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,7 @@ class Access:
     tls: ssl.SSLContext
     authorization: Callable[[], str | None]
     server_name: str | None = None  # the name in its certificate, where that is not the address
-    proxy: str | None = None
-    no_proxy: str | None = None
+    proxy: Proxy | None = None  # on the way there, where one is
 
 
 def access(settings: Settings) -> Access:
@@ -53,8 +52,6 @@ def _simple(path: Path, context: str | None) -> Access | None:
     """A cluster with its authority and a user with a token; None for everything that says more."""
     import yaml
 
-    if any(os.environ.get(name) for name in _PROXIES):
-        return None
     try:
         document = yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
         chosen = _named(document["contexts"], context or document["current-context"])["context"]
@@ -76,7 +73,8 @@ def _simple(path: Path, context: str | None) -> Access | None:
         base64.b64decode(data).decode("ascii") if data else None,
         verify=not cluster.get("insecure-skip-tls-verify"),
     )
-    return Access(str(server).rstrip("/"), tls, lambda: f"Bearer {token}")
+    proxy = proxy_for(str(server), None, os.environ)
+    return Access(str(server).rstrip("/"), tls, lambda: f"Bearer {token}", proxy=proxy)
 
 
 def _official(path: Path, context: str | None) -> Access:
@@ -84,6 +82,7 @@ def _official(path: Path, context: str | None) -> Access:
     from kubernetes import client, config
 
     configuration = client.Configuration()
+    of_environment = {os.environ[name] for name in VARIABLES if name in os.environ}
     try:
         config.load_kube_config(  # type: ignore[no-untyped-call,unused-ignore]
             config_file=str(path), context=context, client_configuration=configuration, persist_config=False
@@ -105,8 +104,12 @@ def _official(path: Path, context: str | None) -> Access:
         tls,
         authorization,
         getattr(configuration, "tls_server_name", None),
-        configuration.proxy,
-        configuration.no_proxy,
+        proxy_for(
+            configuration.host,
+            # what the client took from the environment is no proxy-url
+            configuration.proxy if configuration.proxy not in of_environment else None,
+            os.environ,
+        ),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from pytest_calico_ipip.cluster.access import Access, access
 from pytest_calico_ipip.cluster.problems import refused, unreachable
@@ -33,8 +33,10 @@ class Api:
         if access.server_name:
             options["server_hostname"] = access.server_name
         self._pool: urllib3.PoolManager
-        if access.proxy and not _bypasses(access):
-            self._pool = urllib3.ProxyManager(access.proxy, **options)
+        if access.proxy is not None:
+            known = f"{access.proxy.user}:{access.proxy.password}" if access.proxy.user else None
+            headers = urllib3.make_headers(proxy_basic_auth=known)
+            self._pool = urllib3.ProxyManager(access.proxy.url, proxy_headers=headers, **options)
         else:
             self._pool = urllib3.PoolManager(**options)
 
@@ -134,10 +136,3 @@ def _items(body: bytes) -> list[dict[str, Any]]:
     """The items of a list as the API server wrote it; `items: null` is an empty list."""
     data = json.loads(body)
     return [item for item in data.get("items") or [] if isinstance(item, dict)] if isinstance(data, dict) else []
-
-
-def _bypasses(access: Access) -> bool:
-    """Whether no_proxy names this server, by its host's name or its end."""
-    host = urlsplit(access.server).hostname or ""
-    names = [name.strip().lstrip(".") for name in (access.no_proxy or "").split(",")]
-    return any(name and (name == "*" or host == name or host.endswith(f".{name}")) for name in names)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from pytest_calico_ipip.cluster.connection import CONNECT_SECONDS, Api
 from pytest_calico_ipip.remote import one_line
@@ -177,11 +177,11 @@ def _options(api: Api) -> dict[str, Any]:
         "sslopt": tls,
         "header": [f"Authorization: {authorization}"] if authorization else [],
         "subprotocols": ["v5.channel.k8s.io", "v4.channel.k8s.io"],
-        "http_no_proxy": (access.no_proxy or "").split(",") if access.proxy else ["*"],
+        "http_no_proxy": ["*"],  # the environment has been asked, and not by this library
     }
-    if access.proxy:
-        proxy = urlsplit(access.proxy)
-        options.update(http_proxy_host=proxy.hostname, http_proxy_port=proxy.port, proxy_type=proxy.scheme)
+    if (proxy := access.proxy) is not None:
+        options |= {"http_proxy_host": proxy.host, "http_proxy_port": proxy.port, "proxy_type": "http"}
+        options |= {"http_no_proxy": ["-"], "http_proxy_auth": (proxy.user, proxy.password) if proxy.user else None}
     return options
 
 

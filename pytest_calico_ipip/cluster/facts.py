@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
-from pytest_calico_ipip.cluster.lists import BLOCKS
+from pytest_calico_ipip.cluster.calico import GROUPS, CalicoGroup
+from pytest_calico_ipip.model.releases import releases_in_words
+from pytest_calico_ipip.remote import one_line
+
+_CONTAINER = "calico-node"
+_BLOCKS = tuple(group.file("ipamblocks") for group in GROUPS)
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,8 @@ def pod_facts(
     found = {}
     for pod in items(bodies["pods"]):
         metadata, status = pod.get("metadata") or {}, pod.get("status") or {}
-        ip = _address(status.get("podIP"))
+        told = [status.get("podIP"), *(one.get("ip") for one in status.get("podIPs") or [])]
+        ip = next((found for found in map(_address, told) if found), None)  # of two families IPIP carries this one
         if metadata.get("namespace") == namespace and ip and status.get("phase") == "Running":
             found[metadata.get("name")] = PodFacts(
                 namespace, str(metadata.get("name")), str(pod["spec"].get("nodeName")), ip, str(metadata.get("uid"))
@@ -83,13 +89,35 @@ def calico_pods(bodies: Mapping[str, bytes]) -> dict[str, CalicoPod]:
     found = {}
     for pod in items(bodies["pods"]):
         metadata, spec = pod.get("metadata") or {}, pod.get("spec") or {}
-        containers = [c.get("name") for c in spec.get("containers") or []]
-        labelled = (metadata.get("labels") or {}).get("k8s-app") == "calico-node"
-        if labelled and "calico-node" in containers and (pod.get("status") or {}).get("phase") == "Running":
+        if _is_calico_node(pod):
             found[str(spec.get("nodeName"))] = CalicoPod(
-                str(metadata.get("namespace")), str(metadata.get("name")), "calico-node"
+                str(metadata.get("namespace")), str(metadata.get("name")), _CONTAINER
             )
     return found
+
+
+def _is_calico_node(pod: Mapping[str, Any]) -> bool:
+    """Whether this is a running calico-node pod, in whatever namespace manifests or operator have put it."""
+    metadata, spec = pod.get("metadata") or {}, pod.get("spec") or {}
+    containers = [c.get("name") for c in spec.get("containers") or []]
+    labelled = (metadata.get("labels") or {}).get("k8s-app") == "calico-node"
+    return labelled and _CONTAINER in containers and (pod.get("status") or {}).get("phase") == "Running"
+
+
+def calico_words(bodies: Mapping[str, bytes], group: CalicoGroup) -> str:
+    """Which Calico this is: `Calico v3.31.7 in kube-system, its objects in crd.projectcalico.org/v1`."""
+    places, tags = set(), []
+    for pod in items(bodies["pods"]):
+        if _is_calico_node(pod):
+            places.add(str((pod.get("metadata") or {}).get("namespace")))
+            containers = (pod.get("spec") or {}).get("containers") or []
+            image = next(str(one.get("image")) for one in containers if one.get("name") == _CONTAINER)
+            tags.append(image.partition("@")[0].rpartition("/")[2].partition(":")[2])
+    if not any(tags):
+        specs = [one.get("spec") or {} for one in items(bodies.get(group.file("clusterinformations"), b"{}"))]
+        tags = [str(spec.get("calicoVersion") or "") for spec in specs]
+    where = f" in {', '.join(sorted(places))}" if places else ""
+    return one_line(f"{releases_in_words(tags)}{where}, its objects in {group.name}/{group.version}", 300)
 
 
 def interface_prefix(bodies: Mapping[str, bytes]) -> str:
@@ -106,7 +134,7 @@ def interface_prefix(bodies: Mapping[str, bytes]) -> str:
 def foreign_blocks(bodies: Mapping[str, bytes], node: str) -> list[IPv4Network]:
     """The blocks that are not this node's own."""
     found = []
-    for block in items(bodies.get(BLOCKS, b"{}")):
+    for block in items(next((bodies[file] for file in _BLOCKS if file in bodies), b"{}")):
         spec = block.get("spec")
         if not isinstance(spec, dict):
             continue

@@ -8,66 +8,42 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote
 
+from pytest_calico_ipip.cluster.calico import STORED, CalicoGroup
 from pytest_calico_ipip.cluster.connection import Api
 from pytest_calico_ipip.cluster.problems import ApiRefusal
-from pytest_calico_ipip.errors import SetupProblem
 from pytest_calico_ipip.evidence import Evidence
 
-CALICO = "crd.projectcalico.org"
-CALICO_KINDS = (
-    "bgpconfigurations",
-    "bgppeers",
-    "blockaffinities",
-    "clusterinformations",
-    "felixconfigurations",
-    "ipamblocks",
-    "ipamconfigs",
-    "ipamhandles",
-    "ippools",
-)
 # file name → path and query
-KINDS: dict[str, tuple[str, dict[str, str]]] = {
+_KUBERNETES: dict[str, tuple[str, dict[str, str]]] = {
     "nodes": ("/api/v1/nodes", {}),
     "pods": ("/api/v1/pods", {}),
     "namespaces": ("/api/v1/namespaces", {}),
     "daemonsets.apps": ("/apis/apps/v1/daemonsets", {"fieldSelector": "metadata.name=calico-node"}),
     "installations.operator.tigera.io": ("/apis/operator.tigera.io/v1/installations", {}),
-    **{f"{kind}.{CALICO}": (f"/apis/{CALICO}/v1/{kind}", {}) for kind in CALICO_KINDS},
 }
-POOLS = f"ippools.{CALICO}"
-BLOCKS = f"ipamblocks.{CALICO}"
 # without these nothing can be expected of any node
-REQUIRED = ("nodes", "pods", POOLS, BLOCKS, f"blockaffinities.{CALICO}", f"felixconfigurations.{CALICO}")
+_REQUIRED = ("nodes", "pods")
+_REQUIRED_OF_CALICO = ("ippools", "ipamblocks", "blockaffinities", "felixconfigurations")
 
 
-def require_calico(api: Api) -> None:
-    """Raise `SetupProblem` where the cluster has no Calico, before anything is created in it."""
-    path, query = KINDS[POOLS]
-    try:
-        api.get(path, query)
-    except ApiRefusal as refusal:
-        if refusal.status != 404:
-            raise
-        raise SetupProblem(
-            f"{api.server} has no Calico: there are no {POOLS}",
-            "Name a cluster whose network is Calico in Kubernetes-datastore mode (an etcd datastore cannot be read).",
-        ) from refusal
-
-
-def fetch(api: Api, evidence: Evidence, *, after: bool = False) -> tuple[dict[str, bytes], list[str]]:
+def fetch(
+    api: Api, evidence: Evidence, group: CalicoGroup = STORED, *, after: bool = False
+) -> tuple[dict[str, bytes], list[str]]:
     """Write every list to api/ (or api-after/); the bodies by file name, and a sentence for each that was refused.
 
     A kind that the cluster does not have is not written. Raises `SetupProblem` where a required one is refused.
     """
     bodies: dict[str, bytes] = {}
     problems: list[str] = []
+    kinds = {**_KUBERNETES, **{group.file(kind): (group.path(kind), {}) for kind in group.kinds}}
+    required = (*_REQUIRED, *map(group.file, _REQUIRED_OF_CALICO))
     with ThreadPoolExecutor(4) as threads:
-        waiting = {name: threads.submit(api.get, path, query) for name, (path, query) in KINDS.items()}
+        waiting = {name: threads.submit(api.get, path, query) for name, (path, query) in kinds.items()}
         for name, future in waiting.items():
             try:
                 bodies[name] = future.result()
             except ApiRefusal as refusal:
-                if name in REQUIRED and not after:
+                if name in required and not after:
                     raise
                 if refusal.status != 404:
                     problems.append(f"{name}: {refusal.problem}")

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_calico_ipip.cluster import rights
+from pytest_calico_ipip.cluster import calico, rights
 from pytest_calico_ipip.cluster.connection import Api
 from pytest_calico_ipip.cluster.problems import Unauthorized
 from pytest_calico_ipip.errors import SetupProblem, UnknownNode
 from pytest_calico_ipip.remote import one_line
 from pytest_calico_ipip.settings import Settings
+
+NO_CALICO = "runs no calico-node: another CNI serves it"
+# nodes that are no machines: nothing can be read on them, and no packet of theirs is IPIP's
+_VIRTUAL_LABELS = {"type": "virtual-kubelet", "eks.amazonaws.com/compute-type": "fargate"}
+_VIRTUAL_TAINTS = ("virtual-kubelet.io/provider", "eks.amazonaws.com/compute-type")
 
 
 @dataclass(frozen=True)
@@ -52,20 +57,60 @@ def tolerations(settings: Settings) -> tuple[Toleration, ...]:
     return tuple(Toleration.parse(text) for text in settings.tolerations)
 
 
+@dataclass(frozen=True)
+class Scope:
+    """The nodes of a run, and why each of the others is none of them."""
+
+    nodes: tuple[str, ...]
+    left_out: Mapping[str, str]  # "is not Ready", by name
+
+
 def list_nodes(settings: Settings) -> tuple[str, ...]:
-    """The names of the nodes in scope, in the API's order: one API call.
+    """The names of the nodes in scope, in the API's order."""
+    return scope(settings).nodes
+
+
+def scope(settings: Settings) -> Scope:
+    """The nodes in scope: one API call, and one more where a node bears no trace of Calico.
 
     Raises `UnknownNode` where a named node does not exist, `SetupProblem` where the API or the selection fails.
     """
     api = Api.connect(settings)
     try:
         query = {"labelSelector": settings.node_selector} if settings.node_selector and not settings.nodes else {}
-        return select(api.list("/api/v1/nodes", query), settings)
+        listed = api.list("/api/v1/nodes", query)
+        chosen = select(listed, settings)
+        if settings.nodes:
+            return Scope(chosen, {})
+        foreign = _without_calico(api, listed, chosen)
+        return Scope(tuple(name for name in chosen if name not in foreign), left_out(listed, settings, foreign))
     except Unauthorized:
-        rights.require(api, settings.namespace)  # tells of everything that is missing, not only of this
+        # tells of everything that is missing, not only of this
+        rights.require(api, settings.namespace, calico.group_of(api))
         raise
     finally:
         api.close()
+
+
+def left_out(nodes: Sequence[Mapping[str, Any]], settings: Settings, foreign: Collection[str]) -> dict[str, str]:
+    """Why nodes are not in scope, by name; `foreign` are those that were left out because Calico is not on them."""
+    tolerated = tolerations(settings)
+    reasons = {str(node["metadata"]["name"]): unsuited(node, tolerated) for node in nodes}
+    return {name: reason or NO_CALICO for name, reason in reasons.items() if reason or name in foreign}
+
+
+def _without_calico(api: Api, nodes: Sequence[Mapping[str, Any]], chosen: Sequence[str]) -> set[str]:
+    """The nodes that another CNI serves: no annotation of Calico's, as other nodes have, and no calico-node pod."""
+    bare = {str(node["metadata"]["name"]) for node in nodes if not _annotated(node)}
+    if not bare & set(chosen) or len(bare) == len(nodes):
+        return set()
+    pods = api.list("/api/v1/pods", {"labelSelector": "k8s-app=calico-node"})
+    served = {str((pod.get("spec") or {}).get("nodeName")) for pod in pods}
+    return (bare & set(chosen)) - served
+
+
+def _annotated(node: Mapping[str, Any]) -> bool:
+    return any(str(key).startswith("projectcalico.org/") for key in node["metadata"].get("annotations") or {})
 
 
 def select(nodes: Sequence[Mapping[str, Any]], settings: Settings) -> tuple[str, ...]:
@@ -97,7 +142,10 @@ def unsuited(node: Mapping[str, Any], tolerated: Sequence[Toleration]) -> str:
     labels = metadata.get("labels") or {}
     system = labels.get("kubernetes.io/os") or (status.get("nodeInfo") or {}).get("operatingSystem") or "linux"
     if system != "linux":
-        return f"runs {system}"
+        return one_line(f"runs {system}")
+    taints = [taint.get("key") for taint in spec.get("taints") or []]
+    if any(labels.get(key) == value for key, value in _VIRTUAL_LABELS.items()) or set(taints) & set(_VIRTUAL_TAINTS):
+        return "is a virtual node, without a kernel of its own to look at"
     ready = [c.get("status") for c in status.get("conditions") or [] if c.get("type") == "Ready"]
     if ready != ["True"]:
         return "is not Ready"

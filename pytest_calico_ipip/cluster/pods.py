@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 from types import TracebackType
 from typing import Any
 
-from pytest_calico_ipip.cluster import helper_pods
+from pytest_calico_ipip.cluster import helper_pods, meshes, policy
 from pytest_calico_ipip.cluster.connection import Api
 from pytest_calico_ipip.cluster.nodes import tolerations
 from pytest_calico_ipip.cluster.pod_status import hopeless, is_ready, pull_failed, waiting_reason
@@ -132,6 +132,7 @@ class PodsUnderTest:
                 del self.helpers[node]
         missing = [(node, name) for node in self.nodes for name in self.names.get(node, ()) if name not in self.ready()]
         self.problems += [self._why(node, name) for node, name in missing if name in wanted]
+        self._tell_injected(tested)
         if len(missing) == len(tested):
             waited = f" within {self.settings.pod_timeout:.0f} s" if time.monotonic() >= deadline else ""
             raise SetupProblem(
@@ -162,12 +163,14 @@ class PodsUnderTest:
             self._created.append(f"/api/v1/namespaces/{self.namespace}")
             by_pod = self.settings.node_access == "pod"
             labels = {**metadata["labels"], **(helper_pods.ADMITTED if by_pod else POD_SECURITY)}
-            named = {**metadata, "labels": labels, "name": self.namespace}
+            named = meshes.of_namespace({**metadata, "labels": labels, "name": self.namespace})
             body = {"apiVersion": "v1", "kind": "Namespace", "metadata": named}
             self.api.send("POST", "/api/v1/namespaces", body)
         path = f"/api/v1/namespaces/{self.namespace}/pods"
+        of_pods = meshes.of_pod(metadata)
         if self.settings.node_access == "pod":
-            self._create_helpers(path, metadata, f"{prefix}-helper")
+            self._create_helpers(path, of_pods, f"{prefix}-helper")
+        made = []
         for number, node in enumerate(self.nodes, 1):
             pair = (f"{prefix}-{number}", f"{prefix}-{number}-second")
             self.names[node] = pair
@@ -175,14 +178,16 @@ class PodsUnderTest:
                 if self.settings.namespace:
                     self._created.append(f"{path}/{name}")
                 try:
-                    own = {**metadata, "name": name, "namespace": self.namespace}
-                    self._create_pod(path, manifest(own, node, self.settings, command))
+                    own = {**of_pods, "name": name, "namespace": self.namespace}
+                    made.append(self._create_pod(path, manifest(own, node, self.settings, command)))
                 except ApiRefusal as refusal:
                     if refusal.status == 401 or isinstance(refusal, Unauthorized):
                         raise
                     # admission speaks here: Pod Security, a quota, a webhook; another node's pod may pass
                     self._refused[name] = refusal
                     self.problems.append(f"{name} on {node} could not be created: {refusal.problem}")
+        if made:
+            self._allow(metadata, made if self.settings.namespace else [])
 
     def _create_helpers(self, path: str, metadata: Mapping[str, Any], prefix: str) -> None:
         """The helpers first, so that they are there when the pods are; a refusal concerns every node alike."""
@@ -207,18 +212,37 @@ class PodsUnderTest:
     def _ready(self, names: set[str]) -> set[str]:
         return {name for name in names - self._gone if name in self._seen and is_ready(self._seen[name])}
 
-    def _create_pod(self, path: str, body: Mapping[str, Any]) -> None:
+    def _allow(self, metadata: Mapping[str, Any], owners: Sequence[Mapping[str, Any]]) -> None:
+        """What policies deny by default is allowed to our pods; without the right to, the preflight has said so."""
+        body = policy.manifest(metadata, f"{APP}-{self.run}", {RUN_LABEL: self.run}, owners)
+        try:
+            self.api.send("POST", policy.path(self.namespace), body)
+        except Unauthorized:
+            pass
+        except ApiRefusal as refusal:
+            self.problems.append(f"{policy.REFUSED}: {refusal.problem}")
+
+    def _tell_injected(self, tested: set[str]) -> None:
+        """Containers that admission put into the pods all the same: they may divert what is sent, or answer it."""
+        found = {name: meshes.injected(self._seen[name], CONTAINER) for name in sorted(tested & self._seen.keys())}
+        guests = dict.fromkeys(guest for names in found.values() for guest in names)
+        if guests:
+            pods = sum(bool(names) for names in found.values())
+            self.problems.append(
+                f"an admission webhook put {one_line(', '.join(guests), 200)} into {pods} of the pods under test, "
+                "though their labels and annotations switch injection off: it may divert or answer their packets"
+            )
+
+    def _create_pod(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         # the controller that makes a new namespace's `default` service account may be a moment behind
         deadline = time.monotonic() + 10
         while True:
             try:
-                self.api.send("POST", path, body)
+                return self.api.send("POST", path, body)
             except ApiRefusal as refusal:
                 if "serviceaccount" not in refusal.problem.lower() or time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
-            else:
-                return
 
     def _lifetime(self) -> dict[str, str]:
         """When this run began, and when at the latest it has ended: other runs leave it alone until then."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from pytest_calico_ipip.cluster import policy
+from pytest_calico_ipip.cluster.calico import STORED, CalicoGroup
 from pytest_calico_ipip.cluster.connection import Api
-from pytest_calico_ipip.cluster.lists import CALICO, CALICO_KINDS
 from pytest_calico_ipip.cluster.permission import Permission, sentences
 from pytest_calico_ipip.cluster.problems import ApiRefusal
 from pytest_calico_ipip.errors import SetupProblem
@@ -24,10 +25,11 @@ NO_LEFTOVERS = "what interrupted runs left behind is not found"
 NO_CONFIGMAPS = "settings that calico-node takes from that ConfigMap are unknown, and its defaults are expected"
 NO_OPERATOR = "the operator's Installation is not kept in the evidence"
 NO_EVENTS = "a pod that does not come up is told without the kubelet's own words"
+NO_POLICY = "where a policy denies what none allows, the packets of the pods under test are dropped"
 NO_BIRD = "BIRD cannot be asked in calico-node's pods there, so BGP-1 and BGP-2 are not judged"
 
 
-def needed(namespace: str | None) -> tuple[Permission, ...]:
+def needed(namespace: str | None, group: CalicoGroup = STORED) -> tuple[Permission, ...]:
     """Every right that a run uses: with pods in an existing namespace, or (None) in one of its own."""
     there = namespace or ""
     own = [] if namespace else [Permission(verb, "namespaces") for verb in ("create", "delete")]
@@ -37,24 +39,25 @@ def needed(namespace: str | None) -> tuple[Permission, ...]:
         Permission("list", "pods"),
         Permission("list", "namespaces", without=NO_LEFTOVERS),
         Permission("list", "daemonsets", "apps"),
-        *(Permission("list", kind, CALICO) for kind in CALICO_KINDS),
+        *(Permission("list", kind, group.name) for kind in group.kinds),
         Permission("list", "installations", "operator.tigera.io", without=NO_OPERATOR),
         Permission("get", "configmaps", name="calico-config", without=NO_CONFIGMAPS),
         *own,
         *(Permission(verb, "pods", namespace=there) for verb in pods),
         *(Permission(verb, "pods/exec", namespace=there) for verb in ("create", "get")),
         Permission("list", "events", namespace=there, without=NO_EVENTS),
+        Permission("create", "networkpolicies", policy.GROUP, there, without=NO_POLICY),
     )
 
 
-def require(api: Api, namespace: str | None) -> list[str]:
+def require(api: Api, namespace: str | None, group: CalicoGroup = STORED) -> list[str]:
     """A sentence for each right that is missing and can be done without.
 
     Raises `SetupProblem` that names all the others, the user, and the remedy. Where the reviews themselves are not
     allowed nothing is known: the requests of the run are then refused one by one.
     """
     try:
-        missing = _missing(api, needed(namespace))
+        missing = _missing(api, needed(namespace, group))
         who = _who(api) if missing else ""
     except ApiRefusal as refusal:
         return [f"what this run may do could not be asked beforehand: {refusal.problem}"]

@@ -11,6 +11,7 @@ from typing import TypeVar
 from pytest_calico_ipip.evidence import Evidence
 from pytest_calico_ipip.judge import objects
 from pytest_calico_ipip.judge.configuration import Sources
+from pytest_calico_ipip.judge.disturbances import disturbances
 from pytest_calico_ipip.judge.files import Folder
 from pytest_calico_ipip.judge.lists import Item, Listed, Lists, changed_names, name_of
 from pytest_calico_ipip.judge.values import address, interface, mapping, network, sequence
@@ -21,12 +22,17 @@ T = TypeVar("T")
 
 
 def read_datastore(
-    evidence: Evidence, *, live: bool = False, under_test: Collection[str] | None = None
+    evidence: Evidence,
+    *,
+    live: bool = False,
+    under_test: Collection[str] | None = None,
+    ready: Collection[str] = (),
 ) -> Datastore | Absent:
     """Everything in `api/`, parsed; an `Absent` where there is no list of nodes.
 
     `under_test` are the keys (`namespace/name`) of the pods under test; None takes those with the label
-    `app=sleep-curl`, and where none has it those whose name begins with `sleep-curl`.
+    `app=sleep-curl`, and where none has it those whose name begins with `sleep-curl`. `ready` are those of them that
+    were once seen Ready.
     """
     lists = Lists(evidence, live)
     nodes = lists.core("nodes")
@@ -48,6 +54,7 @@ def read_datastore(
     cluster_nodes = tuple(_nodes(reading.all(nodes, objects.node), sources, cidrs, owners))
     more_blocks, more_affinities = _host_local(cluster_nodes, cidrs)
     tested = _tested(pods.items, under_test)
+    disturbed = disturbances(nodes, pods, blocks, tested, ready)
     return Datastore(
         nodes={node.name: node for node in cluster_nodes},
         others=_others(nodes, {node.name for node in cluster_nodes}),
@@ -60,7 +67,8 @@ def read_datastore(
         bgp_filtered=any(map(objects.bgp_filtered, peers.items)),
         changed_nodes=tuple(dict.fromkeys(name_of(item)[1] for item in nodes.changed)),
         unreadable=tuple(reading.unreadable),
-        notes=(*reading.notes, *_environment_note(sources)),
+        notes=(*(one.sentence for one in disturbed), *reading.notes, *_environment_note(sources)),
+        disturbances=disturbed,
         unsettled=_unsettled(pods, blocks, pools, affinities),
         group=pools.group,
         groups={listed.plural: listed.group for listed in every if listed.group},
@@ -169,7 +177,9 @@ def _unsettled(pods: Listed, blocks: Listed, *with_cidr: Listed) -> tuple[IPv4Ne
     """The addresses of everything that changed between the two readings, addresses given or taken back included."""
     listed = (blocks, *with_cidr)
     found = [network(mapping(item.get("spec")).get("cidr")) for one in listed for item in one.changed]
-    found += [network(mapping(item.get("status")).get("podIP")) for item in pods.changed]
+    for status in (mapping(item.get("status")) for item in pods.changed):
+        told = (status.get("podIP"), *(mapping(one).get("ip") for one in sequence(status.get("podIPs"))))
+        found += [network(one) for one in told]
     found += map(IPv4Network, _given(blocks.items) ^ _given(blocks.after))
     return tuple(dict.fromkeys(one for one in found if one is not None))
 

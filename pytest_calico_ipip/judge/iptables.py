@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Network
 
 from pytest_calico_ipip.judge.files import Folder
+from pytest_calico_ipip.judge.policydrops import policy_drops
 from pytest_calico_ipip.judge.values import network, number, text
 from pytest_calico_ipip.model.absent import Absent
 from pytest_calico_ipip.model.firewall import IPIP_PROTOCOL, Chains, FilterRule, Firewall
@@ -47,6 +48,7 @@ def read_iptables(folder: Folder, file: str, after: str) -> Firewall | Absent:
         calico=re.search(r"^:cali-INPUT ", content, re.MULTILINE) is not None,
         after=second if isinstance(second, Absent) else _chains(folder, after, second),
         after_file=after,
+        policy_drops=() if isinstance(second, Absent) else policy_drops(content, second),
     )
 
 

@@ -24,6 +24,7 @@ class Listed:
     absent: Absent | None = None  # why there are none, or why these are not all
     changed: tuple[Item, ...] = ()  # either version of what was not identical in both readings
     group: str = ""  # Calico's own only
+    before: tuple[Item, ...] = ()  # the first reading
     after: tuple[Item, ...] = ()  # the second reading; the first where there was none
 
 
@@ -58,7 +59,7 @@ class Lists:
         absent = Absent(f"api/{file}.json: it leaves items out", failed=self.live) if partial else None
         after = self._items(file, after=True) if self.evidence.api(file, after=True).exists() else before
         if isinstance(after, Absent):
-            return Listed(plural, items, after)
+            return Listed(plural, items, after, before=items, after=items)
         old, new = _by_name(items), _by_name(after[0])
         changed = [
             item
@@ -68,7 +69,7 @@ class Lists:
             if item is not None
         ]
         kept = tuple(item for item in items if not any(item is other for other in changed))
-        return Listed(plural, kept, absent, tuple(changed), after=after[0])
+        return Listed(plural, kept, absent, tuple(changed), before=items, after=after[0])
 
     def _items(self, file: str, *, after: bool) -> tuple[tuple[Item, ...], bool] | Absent:
         path = self.evidence.api(file, after=after)
@@ -106,7 +107,8 @@ def _essence(plural: str, item: Item) -> object:
         return annotations, spec.get("podCIDR")
     if plural == "pods":
         going = "deletionTimestamp" in metadata
-        return annotations, spec.get("nodeName"), status.get("podIP"), status.get("phase"), going
+        addresses = status.get("podIP"), status.get("podIPs")
+        return annotations, spec.get("nodeName"), addresses, status.get("phase"), going
     if plural == "ipamblocks":
         return spec.get("cidr"), spec.get("affinity"), spec.get("deleted")
     return annotations, spec

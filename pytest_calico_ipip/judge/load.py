@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from pytest_calico_ipip.evidence import Evidence
 from pytest_calico_ipip.judge.datastore import read_datastore, read_run
 from pytest_calico_ipip.judge.nodes import read_node
 from pytest_calico_ipip.judge.objects import is_node_name
-from pytest_calico_ipip.judge.values import sequence, text
+from pytest_calico_ipip.judge.values import mapping, sequence, text
 from pytest_calico_ipip.model.absent import Absent
 from pytest_calico_ipip.model.datastore import Datastore, Pod
 from pytest_calico_ipip.model.expected import NodeExpectation, expect
@@ -19,6 +20,8 @@ from pytest_calico_ipip.model.world import World
 
 if TYPE_CHECKING:
     from pytest_calico_ipip.model.paths import Paths
+
+_SHOWN = 6  # names in one note
 
 
 def load(root: Path, *, packets: bool = True) -> World:
@@ -32,7 +35,11 @@ def load(root: Path, *, packets: bool = True) -> World:
     run = read_run(evidence)
     live = run.get("live") is True
     listed = [text(key) for key in sequence(run.get("pods"))]
-    datastore = read_datastore(evidence, live=live, under_test=listed if run.get("pods") is not None else None)
+    under_test = listed if run.get("pods") is not None else None
+    ready = [text(key) for key in sequence(run.get("ready"))]
+    datastore = read_datastore(evidence, live=live, under_test=under_test, ready=ready)
+    if isinstance(datastore, Datastore):
+        datastore = replace(datastore, notes=(*_left_out(run), *datastore.notes))
     selected = _selected(evidence, run, datastore)
     nodes = {name: read_node(evidence, name, live=live) for name in selected}
     expected: Mapping[str, NodeExpectation] = expect(datastore) if isinstance(datastore, Datastore) else {}
@@ -54,6 +61,18 @@ def load(root: Path, *, packets: bool = True) -> World:
     else:
         paths = follow(datastore, expected, capture, pods, nodes)
     return World(datastore, expected, nodes, capture, paths, selected, pods, live)
+
+
+def _left_out(run: Mapping[str, object]) -> tuple[str, ...]:
+    """The nodes that the run did not look at, those with one reason in one sentence."""
+    reasons: dict[str, list[str]] = {}
+    for name, reason in mapping(run.get("left_out")).items():
+        reasons.setdefault(text(reason), []).append(text(name))
+    told = []
+    for why, names in reasons.items():
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        told.append(f"left out ({why}): {', '.join(names[:_SHOWN])}{more}")
+    return tuple(told)
 
 
 def scope(root: Path) -> tuple[str, ...]:

@@ -114,6 +114,7 @@ def _add_lab_options(parser: argparse.ArgumentParser) -> None:
         default="host",
         help="bare: no tcpdump, tshark, dumpcap, ethtool on the nodes, but for pods of a network tools image (host)",
     )
+    add("--native", action="store_true", help="Calico's kinds are native CRDs, projectcalico.org/v3")
     add("--no-sshd", action="store_true", help="the nodes run no sshd")
     add("--kernel", choices=kernel.KINDS, default="auto", help="auto: host where it can make an ipip link, else uml")
     add("--fault", action="append", default=[], metavar="NAME", help="break the cluster as `faults` lists; repeatable")
@@ -200,6 +201,7 @@ def _spec(options: argparse.Namespace) -> LabSpec:
             **({"pod-tools": options.pod_tools} if options.pod_tools != "host" else {}),
             **({"node-tools": options.node_tools} if options.node_tools != "host" else {}),
             **({"sshd": "no"} if options.no_sshd else {}),
+            **({"native": "yes"} if options.native else {}),
         },
     )
     names = [node.name for node in spec.node_specs()]

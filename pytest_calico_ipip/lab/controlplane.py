@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_calico_ipip.lab.api.resources import serve_calico
 from pytest_calico_ipip.lab.api.store import ApiError, Store
 from pytest_calico_ipip.lab.calico import objects, workload
 from pytest_calico_ipip.lab.calico.ipam import Ipam
@@ -101,6 +102,7 @@ class ControlPlane:
         `at_pod` are the faults' own hooks (those of the spec are known); `change_objects` are what faults do to the
         datastore.
         """
+        serve_calico(natively=spec.native)
         store = Store()
         ipam = fill(store, spec)
         for change in change_objects:

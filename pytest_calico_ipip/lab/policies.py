@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
+from pytest_calico_ipip.lab.api.selectors import Object
 from pytest_calico_ipip.lab.api.store import Store
 from pytest_calico_ipip.lab.calico.policy import OPEN, Isolation, isolation
 from pytest_calico_ipip.lab.spec import workload_interface
@@ -12,6 +13,7 @@ from pytest_calico_ipip.lab.spec import workload_interface
 Isolate = Callable[[str, Mapping[str, Isolation]], Awaitable[None]]  # node, by workload interface
 
 _POLICIES = "networkpolicies.networking.k8s.io"
+_EVERYWHERE = "globalnetworkpolicies.crd.projectcalico.org"
 
 
 class Policies:
@@ -22,7 +24,7 @@ class Policies:
         self._isolate = isolate
         self._changed = asyncio.Event()
         self._isolated: set[str] = set()  # nodes that have been told of a policy
-        kinds = (_POLICIES, "pods", "namespaces")
+        kinds = (_POLICIES, _EVERYWHERE, "pods", "namespaces")
         self._tasks = [asyncio.create_task(self._watch(kind)) for kind in kinds]
         self._tasks.append(asyncio.create_task(self._apply()))
 
@@ -33,7 +35,7 @@ class Policies:
 
     async def _watch(self, kind: str) -> None:
         async for _ in self._store.watch(kind):
-            if self._isolated or kind == _POLICIES or self._store.held(_POLICIES):
+            if self._isolated or kind in (_POLICIES, _EVERYWHERE) or self._held(_POLICIES) or self._held(_EVERYWHERE):
                 self._changed.set()
 
     async def _apply(self) -> None:
@@ -45,16 +47,19 @@ class Policies:
                 await self._isolate(node, found.get(node, {}))
             self._isolated = set(found)
 
+    def _held(self, kind: str) -> list[Object]:
+        return list(self._store.held(kind).values())
+
     def _all(self) -> dict[str, dict[str, Isolation]]:
         """Every isolated pod's, by node and workload interface."""
-        policies = list(self._store.held(_POLICIES).values())
+        policies, everywhere = self._held(_POLICIES), self._held(_EVERYWHERE)
         pods = list(self._store.held("pods").values())
         namespaces = {name: obj for (_, name), obj in self._store.held("namespaces").items()}
         found: dict[str, dict[str, Isolation]] = {}
-        for pod in pods if policies else ():
+        for pod in pods if policies or everywhere else ():
             node, meta = pod["spec"].get("nodeName"), pod["metadata"]
             if node and not pod["spec"].get("hostNetwork"):
-                one = isolation(pod, policies, pods, namespaces)
+                one = isolation(pod, policies, pods, namespaces, everywhere)
                 if one != OPEN:
                     found.setdefault(node, {})[workload_interface(meta["namespace"], meta["name"])] = one
         return found

@@ -67,7 +67,7 @@ class LabSpec:
     faults: tuple[str, ...] = ()
     at_start: tuple[Hook, ...] = ()
     at_pod: tuple[Hook, ...] = ()
-    # what few labs have: borrow=NODE, second-pool=yes, sshd=no, pod-tools=busybox, node-tools=bare
+    # what few labs have: borrow=NODE, second-pool=yes, sshd=no, pod-tools=busybox, node-tools=bare, native=yes
     extra: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -84,6 +84,11 @@ class LabSpec:
     def sshd(self) -> bool:
         """Whether the nodes run one."""
         return self.extra.get("sshd") != "no"
+
+    @property
+    def native(self) -> bool:
+        """Whether Calico's kinds are native CRDs, `projectcalico.org/v3`."""
+        return "native" in self.extra
 
     @property
     def pools(self) -> tuple[IPv4Network, ...]:

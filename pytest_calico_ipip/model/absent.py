@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 T = TypeVar("T")
+LACKS = "this run's evidence lacks"  # what a sentence begins with that says what was never seen
 
 
 @dataclass(frozen=True)

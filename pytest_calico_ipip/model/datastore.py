@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from pytest_calico_ipip.model.absent import Absent, Missing
+from pytest_calico_ipip.model.disturbance import Disturbance
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,7 @@ class Datastore:
     group: str = "crd.projectcalico.org"  # the API group that Calico's pools were read from
     groups: Mapping[str, str] = field(default_factory=dict)  # plural → its group, where that may be another one
     others: Mapping[str, tuple[IPv4Address, ...]] = field(default_factory=dict)  # all further nodes: their addresses
+    disturbances: tuple[Disturbance, ...] = ()  # what Kubernetes did meanwhile to nodes and to pods under test
     absent: Mapping[str, Absent] = field(default_factory=dict)  # plural ("ippools") → why its list is not there
 
     def need(self, *plurals: str) -> None:

@@ -35,6 +35,15 @@ class FilterRule:
         return self.protocol in ("", IPIP_PROTOCOL) and not (self.source_set or self.destination_set or self.conditions)
 
 
+@dataclass(frozen=True)
+class PolicyDrop:
+    """A rule of a network policy that dropped packets during the run."""
+
+    text: str  # the rule as the tool printed it
+    packets: int  # by how many its counter rose
+    inwards: bool  # to a pod; False: from one
+
+
 Chains = Mapping[str, tuple[FilterRule, ...]]
 
 
@@ -51,3 +60,4 @@ class Firewall:
     calico: bool = False  # Calico's chains are in it, reached or not
     after: Chains | Absent = Absent("a second reading of the firewall", failed=False)  # noqa: RUF009, immutable
     after_file: str = ""
+    policy_drops: tuple[PolicyDrop, ...] = ()

@@ -12,10 +12,11 @@ from ipaddress import IPv4Address
 from types import TracebackType
 
 from pytest_calico_ipip import __version__
-from pytest_calico_ipip.cluster import cleanup, facts, lists, rights
+from pytest_calico_ipip.cluster import calico, cleanup, facts, lists, rights
 from pytest_calico_ipip.cluster.connection import Api
 from pytest_calico_ipip.cluster.exec import Executed, execute
 from pytest_calico_ipip.cluster.facts import CalicoPod, NodeFacts, PodFacts
+from pytest_calico_ipip.cluster.nodes import left_out
 from pytest_calico_ipip.cluster.pods import CONTAINER, PodsUnderTest
 from pytest_calico_ipip.errors import IpipError, SetupProblem
 from pytest_calico_ipip.evidence import Evidence
@@ -50,6 +51,8 @@ class Sitting:
         self._progress = progress
         self._stack = ExitStack()
         self._began = time.monotonic()
+        self._group = calico.STORED
+        self._left_out: dict[str, str] = {}
 
     def __enter__(self) -> Sitting:
         return self
@@ -64,10 +67,15 @@ class Sitting:
         api = Api.connect(self.settings)
         self._stack.callback(api.close)
         self._tell(f"Creating two pods on each of {len(self.nodes)} nodes of {api.server}")
-        self.problems += rights.require(api, self.settings.namespace)
-        lists.require_calico(api)
+        found = calico.find(api)
+        self._group = found.group
+        self.problems += rights.require(api, self.settings.namespace, self._group)
+        listed = api.list("/api/v1/nodes")
+        calico.require_ipip(found, listed, api.server)
         self._remove_leftovers(api)
-        nodes = facts.node_facts(api.list("/api/v1/nodes"))
+        nodes = facts.node_facts(listed)
+        if not (self.settings.nodes or self.settings.node_selector):
+            self._left_out = left_out(listed, self.settings, {*nodes} - {*self.nodes})
         pods = self._stack.enter_context(PodsUnderTest(api, self.settings, self.nodes))
         try:
             self._observe(api, nodes, pods)
@@ -80,7 +88,8 @@ class Sitting:
         self._tell(
             f"{len(pods.ready())} pods under test are Ready; reading Calico's datastore and {len(self.nodes)} nodes"
         )
-        bodies, problems = lists.fetch(api, self.evidence)
+        bodies, problems = lists.fetch(api, self.evidence, self._group)
+        self._tell(facts.calico_words(bodies, self._group))
         self.problems += [each for each in problems if not self._told(each)]
         if self.settings.namespace:
             for namespace in sorted({pod.namespace for pod in facts.calico_pods(bodies).values()}):
@@ -124,7 +133,7 @@ class Sitting:
         self, api: Api, connections: ways.Ways, bodies: dict[str, bytes], tested: dict[str, list[PodFacts]]
     ) -> dict[str, Reading]:
         prefix = facts.interface_prefix(bodies)
-        calico = facts.calico_pods(bodies)
+        agents = facts.calico_pods(bodies)
         everyone = [pod for node in self.nodes for pod in tested[node]]
         with ThreadPoolExecutor(max(4, min(32, 2 * len(self.nodes)))) as threads:
             waiting = {}
@@ -154,7 +163,7 @@ class Sitting:
                     self.settings.node_timeout,
                 )
             birds = {
-                node: threads.submit(_read_bird, api, calico.get(node), connections.open.get(node))
+                node: threads.submit(_read_bird, api, agents.get(node), connections.open.get(node))
                 for node in self.nodes
             }
             try:
@@ -174,7 +183,7 @@ class Sitting:
 
     def _read_again(self, api: Api) -> None:
         try:
-            lists.fetch(api, self.evidence, after=True)
+            lists.fetch(api, self.evidence, self._group, after=True)
         except SetupProblem as problem:
             self.problems.append(f"the second reading of the API: {problem.problem}")
 
@@ -196,7 +205,9 @@ class Sitting:
             "selected": list(self.nodes),
             "run": pods.run,
             "pods": pods.pods,
+            "ready": sorted(f"{pods.namespace}/{name}" for name in pods.ready()),
             "namespace": pods.namespace,
+            "left_out": self._left_out,
             "problems": [*self.problems, *pods.problems],
         }
         self.evidence.run.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")

@@ -78,6 +78,11 @@ class Ledger:
         bad = (Outcome.FAILED.value, Outcome.ERROR.value)
         return tuple(t for t in self.tallies() if t.those(Outcome.HOLDS.value) and not t.those(*bad))
 
+    def one_problem(self) -> str:
+        """The problem of the run, with its remedy, for which nothing at all could be judged; "" elsewhere."""
+        reasons = {record.reasons if record.of_the_run else () for record in self.records.values()}
+        return "\n".join(reasons.pop()) if len(reasons) == 1 else ""
+
     def subjects(self, kind: str) -> int:
         """On how many nodes or pairs something was asserted."""
         return len({r.subject for r in self.records.values() if r.kind == kind and r.outcome in ASSERTED})

@@ -23,6 +23,7 @@ class Record:
     reasons: tuple[str, ...] = ()  # of an error, or of nothing asserted
     differences: tuple[Difference, ...] = ()
     notes: tuple[str, ...] = ()
+    of_the_run: bool = False  # the run could not go on: an error that says nothing about this subject
 
     def to_plain(self) -> dict[str, Any]:
         """Built-in types only."""

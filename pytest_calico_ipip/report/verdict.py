@@ -53,10 +53,14 @@ def verdict(
 ) -> Iterator[Line]:
     """Every line, the last one being the verdict itself."""
     said = words(language)
-    yield from _table(ledger, columns, said)
-    yield from _reasons(ledger, said)
-    yield from _observers(kept, said)
-    yield from _problems(ledger, said)
+    if problem := ledger.one_problem():  # no cluster was looked at: a table of nothing says nothing
+        yield from (Line(f"  {line}", {}) for line in plain(problem, lines=True).split("\n")[1:])
+        yield from _observers(kept, said)
+    else:
+        yield from _table(ledger, columns, said)
+        yield from _reasons(ledger, said)
+        yield from _observers(kept, said)
+        yield from _problems(ledger, said)
     yield from _warnings(ledger, said)
     yield from _causes(causes, said)
     yield from _failures(ledger, said)
@@ -224,6 +228,9 @@ def last_line(ledger: Ledger, interrupted: bool, language: str = "en") -> Line:
     said = words(language)
     failed, errors, silent = ledger.those(Outcome.FAILED.value), ledger.those(Outcome.ERROR.value), ledger.silent()
     parts = [said.say("verdict.interrupted")] if interrupted else []
+    if problem := ledger.one_problem():
+        parts.append(said.say("verdict.last-nothing", why=plain(problem.partition("\n")[0])))
+        return Line("VERDICT  " + "; ".join(parts), {**RED, **BOLD})
     if failed:
         parts.append(said.say("verdict.last-broken", what=_named(failed, said)))
     if errors:

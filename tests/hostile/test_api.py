@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_calico_ipip.cluster import facts, nodes, pod_status
-from pytest_calico_ipip.cluster.lists import BLOCKS
+from pytest_calico_ipip.cluster.calico import STORED
 from tests.hostile.values import any_json
 
 MANY = settings(max_examples=200, deadline=None, derandomize=True)
@@ -23,7 +23,7 @@ ANY = any_json(TEXT, key=TEXT)
 @given(st.lists(st.dictionaries(st.sampled_from(["metadata", "spec", "kind"]), ANY), max_size=3))
 def test_no_custom_object_can_raise(objects: list[dict[str, Any]]) -> None:
     """Calico's blocks have no shape that an API server would insist on: those that are none are passed over."""
-    assert facts.foreign_blocks({BLOCKS: json.dumps({"items": objects}).encode()}, "n1") == []
+    assert facts.foreign_blocks({STORED.file("ipamblocks"): json.dumps({"items": objects}).encode()}, "n1") == []
 
 
 @MANY

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from pytest_calico_ipip.cluster.pods import EXPIRES, RUN_LABEL, TIME
 from pytest_calico_ipip.evidence import Evidence
 from pytest_calico_ipip.observation import observe
 from pytest_calico_ipip.settings import Settings
+from tests.live import disturbed_in_lab
 
 SETTINGS = Settings(kubeconfig=Path(os.environ["KUBECONFIG"]), settle=5)
 WRONG_USER = """
@@ -48,7 +50,9 @@ def main() -> dict[str, Any]:
     told["healthy"] = {"seconds": time.monotonic() - began, "lines": lines, "left": left(api, nodes)}
     told["interrupted"] = interrupted(api, nodes)
     told["killed"] = killed(api, nodes)
+    disturbed_in_lab.evicted(api, nodes)
     told["broken"] = broken(nodes)
+    disturbed_in_lab.unready(api, nodes)
     return told
 
 
@@ -100,10 +104,11 @@ def broken(nodes: Sequence[str]) -> dict[str, Any]:
     address = ssh_address(refusing)
     config = Path("config")
     config.write_text(WRONG_USER.format(node=refusing, address=address, config=Path.home() / ".ssh/config"))
-    # for as long as the lab lives
-    subprocess.run(["ssh", without, 'mount --bind /dev/null "$(command -v tcpdump)"'], check=True)
+    tcpdump = shutil.which("tcpdump")  # a node's programs are the machine's
+    subprocess.run(["ssh", without, f"mount --bind /dev/null {tcpdump}"], check=True)
     settings = Settings(kubeconfig=SETTINGS.kubeconfig, settle=1, ssh_config=config.absolute())
     observe(settings, nodes, Evidence(Path("broken")), lambda line: None)
+    subprocess.run(["ssh", without, f"umount {tcpdump}"], check=True)
     return {"refusing": refusing, "without": without}
 
 

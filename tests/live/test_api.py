@@ -10,7 +10,7 @@ import pytest
 import trustme
 import urllib3
 
-from pytest_calico_ipip.cluster import connection, lists
+from pytest_calico_ipip.cluster import calico, connection, lists
 from pytest_calico_ipip.cluster.cleanup import cleanup
 from pytest_calico_ipip.cluster.connection import Api
 from pytest_calico_ipip.cluster.nodes import list_nodes
@@ -168,8 +168,8 @@ def test_no_calico_is_told_before_anything_is_made(serve: Serve) -> None:
     """Without Calico's pools there is nothing to test."""
     stand_in = serve(lambda _method, _path: status(404, "the server could not find the requested resource"))
     with pytest.raises(SetupProblem, match="has no Calico"):
-        lists.require_calico(Api.connect(stand_in.settings()))
-    assert [method for method, _, _ in stand_in.requests] == ["GET"]
+        calico.find(Api.connect(stand_in.settings()))
+    assert [method for method, _, _ in stand_in.requests] == ["GET", "GET"]
 
 
 def test_lists_are_kept_byte_for_byte(serve: Serve, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_with_ssh_there_is_no_helper_and_the_namespace_is_strict() -> None:
     with pods(api):
         pass
     assert api.bodies[0]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
-    assert len(api.sent) == 6
+    assert len(api.sent) == 7
 
 
 def test_in_an_existing_namespace_each_helper_is_deleted_by_name() -> None:

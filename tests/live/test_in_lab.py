@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.live.private_network import ROOT
+from tests.matrix.suite import on_evidence
 
 pytestmark = pytest.mark.lab
 NODES = ["virtnest-rook-ceph-1", "virtnest-rook-ceph-2", "virtnest-rook-ceph-3"]
@@ -131,3 +132,23 @@ def test_a_node_without_tcpdump_is_told_in_its_taps(lab: Lab) -> None:
     assert [line for line in lab.commands("broken", node) if line[1] != "0"] == []
     probes = [probe for probe in lab.json("broken/packets/probes.json") if probe["node"] == node]
     assert {probe["exit"] for probe in probes if probe["kind"] == "echo"} == {0}
+
+
+@pytest.mark.parametrize(
+    ("scenario", "reason"),
+    [
+        ("evicted", "was deleted during the run, by somebody else (an eviction, for example)"),
+        ("unready", "virtnest-rook-ceph-2 went NotReady during the run (NodeStatusUnknown: Kubelet stopped posting"),
+    ],
+)
+def test_what_kubernetes_does_meanwhile_accuses_no_network(
+    lab: Lab, tmp_path: Path, scenario: str, reason: str
+) -> None:
+    """A pod that goes, a node that dies: what depends on it is an error for that one reason, and nothing is broken."""
+    verdict = on_evidence(tmp_path, lab.directory / scenario)
+    assert verdict.status == 1
+    assert verdict.of("failed") == {}
+    assert verdict.of("error")["PATH-1"] == ("1:2", "2:1", "2:3", "3:2")
+    assert all("2" in subject for subjects in verdict.of("error").values() for subject in subjects)
+    assert verdict.causes == ("changed-meanwhile",)
+    assert reason in verdict.output

@@ -63,7 +63,7 @@ def test_two_pods_a_node_in_a_namespace_of_the_runs_own() -> None:
         under_test.wait(print)
         assert under_test.pods == [f"sleep-curl-abc123/{name}" for name in NAMES]
         assert under_test.problems == []
-    assert [method for method, _ in api.sent] == ["POST"] * 5 + ["DELETE"]
+    assert [method for method, _ in api.sent] == ["POST"] * 6 + ["DELETE"]
     assert api.sent[-1] == ("DELETE", "/api/v1/namespaces/sleep-curl-abc123")
     assert [body["spec"]["nodeName"] for body in api.bodies[1:5]] == ["n1", "n1", "n2", "n2"]
     assert {body["metadata"]["labels"][RUN_LABEL] for body in api.bodies[:5]} == {"abc123"}
@@ -252,3 +252,70 @@ def test_reasons_are_read_from_where_the_kubelet_puts_them() -> None:
         waiting_reason({"status": {"phase": "Pending", "conditions": conditions}})
         == "Pending (Ready: ContainersNotReady)"
     )
+
+
+def test_service_meshes_are_told_to_leave_the_pods_alone() -> None:
+    """Istio, Linkerd, Kuma and Consul read labels and annotations of pods, and those of their namespace."""
+    api = InMemory([])
+    with pods(api):
+        pass
+    for body in api.bodies[1:5]:
+        labels, annotations = body["metadata"]["labels"], body["metadata"]["annotations"]
+        assert labels["sidecar.istio.io/inject"] == annotations["sidecar.istio.io/inject"] == "false"
+        assert labels["kuma.io/sidecar-injection"] == annotations["linkerd.io/inject"] == "disabled"
+        assert annotations["consul.hashicorp.com/connect-inject"] == "false"
+        assert labels[RUN_LABEL] == "abc123"
+        assert EXPIRES in annotations
+    assert api.bodies[0]["metadata"]["labels"]["istio-injection"] == "disabled"
+    assert api.bodies[0]["metadata"]["annotations"]["linkerd.io/inject"] == "disabled"
+
+
+def test_a_sidecar_that_comes_all_the_same_is_told() -> None:
+    """With its name: it may answer in the pod's place."""
+    api = InMemory([dict.fromkeys(NAMES, READY)])
+    watch = api.watch
+
+    def injected(*asked: Any) -> Iterator[dict[str, Any]]:
+        for event in watch(*asked):
+            containers = [{"name": "sleep-curl"}, {"name": "istio-proxy"}]
+            yield {**event, "object": {**event["object"], "spec": {"containers": containers}}}
+
+    api.watch = injected  # type: ignore[method-assign]
+    with pods(api) as under_test:
+        under_test.wait(print)
+        (problem,) = under_test.problems
+    assert problem.startswith("an admission webhook put istio-proxy into 4 of the pods under test")
+
+
+def test_the_run_brings_a_network_policy_that_allows_its_pods() -> None:
+    """It selects the run's pods and no others; in a namespace of somebody else it goes with the last of them."""
+    api = InMemory([])
+    with pods(api):
+        pass
+    body = api.bodies[5]
+    assert body["kind"] == "NetworkPolicy"
+    assert body["spec"]["podSelector"] == {"matchLabels": {RUN_LABEL: "abc123"}}
+    assert (body["spec"]["ingress"], body["spec"]["egress"]) == ([{}], [{}])
+    assert "ownerReferences" not in body["metadata"]
+    there = InMemory([])
+    send = there.send
+
+    def created(method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        send(method, path, body)
+        return {"metadata": {**(body or {}).get("metadata", {}), "uid": f"u{len(there.sent)}"}}
+
+    there.send = created  # type: ignore[method-assign]
+    with pods(there, namespace="team"):
+        pass
+    owners = next(one for one in there.bodies if one.get("kind") == "NetworkPolicy")["metadata"]["ownerReferences"]
+    assert [owner["uid"] for owner in owners] == ["u1", "u2", "u3", "u4"]
+    assert not [path for method, path in there.sent if method == "DELETE" and "networkpolicies" in path]
+
+
+def test_a_network_policy_that_is_refused_is_a_problem_and_no_end() -> None:
+    """A cluster where policies deny nothing by default does not need it."""
+    api = InMemory([dict.fromkeys(NAMES, READY)], refuse="sleep-curl-abc123")
+    with pods(api, namespace="team") as under_test:
+        assert under_test.problems == [
+            "the NetworkPolicy that lets the pods under test through was refused: sleep-curl-abc123 is refused"
+        ]

@@ -11,17 +11,20 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from pytest_calico_ipip.cluster.calico import GROUPS, NATIVE, STORED, CalicoGroup
 from pytest_calico_ipip.cluster.nodes import list_nodes
 from pytest_calico_ipip.cluster.rights import needed
 from pytest_calico_ipip.errors import SetupProblem
 from pytest_calico_ipip.evidence import Evidence
 from pytest_calico_ipip.lab.api.rbac import Action, Authorizer, User
+from pytest_calico_ipip.lab.api.resources import serve_calico
 from pytest_calico_ipip.lab.controlplane import fill
 from pytest_calico_ipip.lab.spec import LabSpec
 from pytest_calico_ipip.observation import observe
@@ -34,7 +37,13 @@ USER = "system:serviceaccount:calico-ipip:calico-ipip"
 OWN, THERE = "rbac.yaml", "rbac-namespace.yaml"
 NAMESPACES = {OWN: None, THERE: "calico-ipip"}
 # what a run can do without; of a rule's verb and resource
-OPTIONAL = {("list", "events"), ("list", "installations"), ("get", "configmaps"), ("list", "namespaces")}
+OPTIONAL = {
+    ("list", "events"),
+    ("list", "installations"),
+    ("get", "configmaps"),
+    ("list", "namespaces"),
+    ("create", "networkpolicies"),
+}
 Document = dict[str, Any]
 
 
@@ -43,12 +52,14 @@ def documents(file: str) -> list[Document]:
     return [one for one in yaml.safe_load_all((DEPLOY / file).read_text()) if one]
 
 
-def singles(file: str) -> list[tuple[str, str, str]]:
-    """(role, verb, resource) of each right that a file gives."""
+def singles(file: str, group: CalicoGroup = STORED) -> list[tuple[str, str, str]]:
+    """(role, verb, resource) of each right that a file gives, for a cluster with Calico's kinds in one group."""
+    elsewhere = [other.name for other in GROUPS if other != group]
     return [
         (one["metadata"]["name"], verb, resource)
         for one in documents(file)
         for rule in one.get("rules", ())
+        if rule["apiGroups"] != elsewhere
         for resource in rule["resources"]
         for verb in rule["verbs"]
     ]
@@ -143,12 +154,19 @@ class Cluster:
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """One API for all tests of this file."""
-    directory = tmp_path_factory.mktemp("rights")
+    with serving(tmp_path_factory.mktemp("rights"), LabSpec()) as made:
+        yield made
+
+
+@contextmanager
+def serving(directory: Path, spec: LabSpec) -> Iterator[Cluster]:
+    """A cluster of the lab's, without kernels."""
 
     class CalicoApi(LabApi):
         def fill(self) -> None:
-            fill(self.store, LabSpec())
+            fill(self.store, spec)
 
+    serve_calico(natively=spec.native)
     api = CalicoApi(directory)
     api.start()
     made = Cluster(api, directory)
@@ -163,6 +181,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         patch.setattr(Authorizer, "require", kept)
         yield made
     api.stop()
+    serve_calico(natively=False)
 
 
 @pytest.mark.parametrize("file", [OWN, THERE])
@@ -180,10 +199,30 @@ def test_the_rules_of_deploy_are_what_a_run_uses(cluster: Cluster, file: str) ->
     assert cluster.left() == []
 
 
+def test_of_native_kinds_every_verb_is_used_too(tmp_path: Path) -> None:
+    """Where the API serves Calico's kinds as `projectcalico.org/v3` alone, they are read there, and nowhere twice."""
+    with serving(tmp_path, LabSpec(extra={"native": "yes"})) as cluster:
+        cluster.apply(documents(OWN))
+        assert [problem for problem in cluster.run(None) if "may not" in problem] == []
+        asked = {(one.verb, one.group, one.resource) for one in cluster.asked if "calico" in one.group}
+        read = {("list", NATIVE.name, resource) for resource in NATIVE.kinds}
+        # one look at where most clusters keep them, and what says that a right is missing
+        assert asked - read == {("list", STORED.name, "ippools")}
+        assert read - asked == set()
+        assert {resource for _, _, resource in singles(OWN, NATIVE)} >= set(NATIVE.kinds)
+        for kind in ("ippools", "ipamconfigurations"):
+            cluster.remove_rights()
+            cluster.apply(without(documents(OWN), "calico-ipip-read", "list", kind))
+            with pytest.raises(SetupProblem, match=rf"may not list {kind}\.projectcalico\.org at the cluster scope"):
+                cluster.run(None)
+
+
 @pytest.mark.parametrize("file", [OWN, THERE])
 def test_the_rules_of_deploy_are_what_the_preflight_asks_for(file: str) -> None:
-    """One list in the code, one in the file: the same rights."""
-    listed = {(one.verb, one.resource, one.group, one.name) for one in needed(NAMESPACES[file])}
+    """One list in the code, one in the file: the same rights, for whichever group a cluster has."""
+    listed = {
+        (one.verb, one.resource, one.group, one.name) for group in GROUPS for one in needed(NAMESPACES[file], group)
+    }
     given = {
         (verb, resource, group, name)
         for one in documents(file)

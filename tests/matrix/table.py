@@ -566,6 +566,13 @@ TABLE: dict[str, Broken] = {
         },
         ("pool-not-ipip",),
     ),
+    "policy-denies": Broken(
+        {
+            "PATH-1": ("1:2", "1:3", "2:1", "2:3", "3:1", "3:2"),
+            "PATH-6": ("1", "2", "3"),
+        },
+        ("policy-denies",),
+    ),
     "pools-overlap": Broken(
         {
             "POOL-2": ("cluster",),

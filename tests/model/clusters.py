@@ -488,6 +488,36 @@ def more_pools(root: Path) -> None:
     )(root)
 
 
+def dual_stack(root: Path) -> None:
+    """Two families, IPv6 first: of pods, nodes and pools."""
+
+    def first(entries: list[Row], six: str, key: str, **more: str) -> list[Row]:
+        return [{key: six, **more}, *entries]
+
+    def nodes(items: list[Row]) -> None:
+        for number, item in enumerate(items, 1):
+            addresses = item["status"]["addresses"]
+            item["status"]["addresses"] = first(addresses, f"fd00:7::{number}", "address", type="InternalIP")
+            item["metadata"]["annotations"]["projectcalico.org/IPv6Address"] = f"fd00:7::{number}/64"
+
+    def pods(items: list[Row]) -> None:
+        for number, item in enumerate(items, 1):
+            four, six = item["status"]["podIP"], f"fd00:10::{number}"
+            item["status"].update(podIP=six, podIPs=[{"ip": six}, {"ip": four}])
+
+    pool = {"metadata": {"name": "six"}, "spec": {"cidr": "fd00:10::/48", "vxlanMode": "Never", "ipipMode": "Never"}}
+    block = {
+        "metadata": {"name": "six"},
+        "spec": {"cidr": "fd00:10::/122", "affinity": f"host:{N1}", "allocations": []},
+    }
+    together(
+        api("nodes", nodes),
+        api("pods", pods),
+        calico("ippools", lambda items: items.insert(0, pool)),
+        calico("ipamblocks", lambda items: items.insert(0, block)),
+    )(root)
+
+
 def other_nodes(root: Path) -> None:
     """A Windows node, which has a block, and a node that is no machine of Calico's."""
     windows = {

@@ -72,6 +72,7 @@ CLUSTERS: dict[str, tuple[str, Change]] = {
     "two blocks, two pools": (ALWAYS, clusters.second_block("bird")),
     "two blocks, two pools, Felix": (FELIX, clusters.second_block("80")),
     "VXLAN, bare, disabled and IPv6 pools": (ALWAYS, clusters.more_pools),
+    "two families, IPv6 first": (ALWAYS, clusters.dual_stack),
     "a node without workload": (ALWAYS, clusters.no_workload),
     "host-local": (ALWAYS, clusters.host_local),
     "Windows and virtual nodes": (ALWAYS, clusters.other_nodes),

@@ -274,7 +274,7 @@ def test_one_problem_is_one_text(project: Project, kubeconfig: Callable[..., Pat
     result = project.run("--kubeconfig", kubeconfig("https://127.0.0.1:1"))
     result.assert_outcomes(errors=2)
     assert result.stdout.str().count("ERROR at setup") == 1
-    result.stdout.fnmatch_lines(["VERDICT  NOT JUDGED: MTU-1 on the cluster; PATH-1 on the cluster"])
+    result.stdout.fnmatch_lines(["VERDICT  NOTHING WAS JUDGED: https://127.0.0.1:1 *"])
 
 
 def test_a_run_problem_is_met_once(project: Project) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pytest_calico_ipip.lab.api import errors
@@ -96,10 +97,18 @@ def removed(store: Store, kind: Resource, obj: Object, orphan: bool) -> None:
     """After an object has gone: its dependents follow (unless orphaned), and its namespace if it was the last in it."""
     meta = obj["metadata"]
     if not orphan:
-        for key in ("pods", "replicasets.apps"):
+        for key in ("pods", "replicasets.apps", "networkpolicies.networking.k8s.io"):
             for (place, name), dependent in list(store.held(key).items()):
                 owners = dependent["metadata"].get("ownerReferences") or ()
-                if any(owner.get("uid") == meta["uid"] for owner in owners) and (place, name) in store.held(key):
+                mine = any(owner.get("uid") == meta["uid"] for owner in owners)
+                if mine and not _owned(store, owners) and (place, name) in store.held(key):
                     store.delete(key, place, name)
     if kind.namespaced:
         _finish(store, meta["namespace"])
+
+
+def _owned(store: Store, owners: Sequence[Object]) -> bool:
+    """Whether another of its owners is still there."""
+    wanted = {owner.get("uid") for owner in owners}
+    kinds = {kind.key for kind in RESOURCES.values() if kind.kind in {owner.get("kind") for owner in owners}}
+    return any(one["metadata"]["uid"] in wanted for key in kinds for one in store.held(key).values())

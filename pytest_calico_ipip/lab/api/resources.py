@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 CALICO = "crd.projectcalico.org"
 RBAC = "rbac.authorization.k8s.io"
@@ -23,11 +23,12 @@ class Resource:
     subresources: tuple[str, ...] = ()  # "status": spec and status are written separately
     custom: bool = False  # a CRD: refuses strategic merge patches
     counts_generations: bool = True  # metadata.generation follows the spec
+    stored_as: str = ""  # its key, where that is another group's name for it
 
     @property
     def key(self) -> str:
         """`pods`, `daemonsets.apps`: how the rest of the lab names it."""
-        return f"{self.plural}.{self.group}" if self.group else self.plural
+        return self.stored_as or (f"{self.plural}.{self.group}" if self.group else self.plural)
 
     @property
     def api_version(self) -> str:
@@ -112,6 +113,21 @@ _ORDERED = (
 )
 
 RESOURCES: dict[str, Resource] = {resource.key: resource for resource in _ORDERED}
+_NATIVE_NAMES = {"ipamconfigs": ("ipamconfigurations", "IPAMConfiguration")}
+
+
+def serve_calico(*, natively: bool) -> None:
+    """Whether Calico's kinds are served as native CRDs, `projectcalico.org/v3`, and not as what those replaced.
+
+    A process serves one cluster. In the lab a kind keeps its key, `ippools.crd.projectcalico.org`, either way.
+    """
+    for resource in _ORDERED:
+        if natively and resource.group == CALICO:
+            plural, kind = _NATIVE_NAMES.get(resource.plural, (resource.plural, resource.kind))
+            native = replace(resource, plural=plural, kind=kind, group="projectcalico.org", version="v3")
+            RESOURCES[resource.key] = replace(native, stored_as=resource.key)
+        else:
+            RESOURCES[resource.key] = resource
 
 
 def groups() -> dict[str, tuple[str, ...]]:
@@ -130,5 +146,4 @@ def in_group(group: str, version: str) -> list[Resource]:
 
 def at(group: str, version: str, plural: str) -> Resource | None:
     """The kind behind a path, if it is served."""
-    resource = RESOURCES.get(f"{plural}.{group}" if group else plural)
-    return resource if resource and resource.version == version else None
+    return next((resource for resource in in_group(group, version) if resource.plural == plural), None)

@@ -93,7 +93,7 @@ class Ipam:
         address = None
         profile = self._spec.generation
         for cidr in node.blocks:
-            self._store.create(AFFINITIES, block_affinity(node.name, cidr, profile))
+            self._store.create(AFFINITIES, block_affinity(node.name, cidr, profile, native=self._spec.native))
             block = new_block(node.name, cidr)
             if profile.affinity_claim_time:
                 block["affinityClaimTime"] = timestamp()
@@ -101,7 +101,7 @@ class Ipam:
                 handle = tunnel_handle(node.name)
                 address = take(block, handle, {"node": node.name, "type": "ipipTunnelAddress"})
                 self._add_handle(handle, cidr)
-            self._store.create(BLOCKS, stored("IPAMBlock", cidr_name(cidr), block, own=self._own))
+            self._store.create(BLOCKS, stored(cidr_name(cidr), block, own=self._own))
         assert address is not None
         return address
 
@@ -155,4 +155,4 @@ class Ipam:
 
     def _add_handle(self, handle: str, block: IPv4Network) -> None:
         spec = {"handleID": handle, "block": {str(block): 1}, "deleted": False}
-        self._store.create(HANDLES, stored("IPAMHandle", handle, spec, own=self._own))
+        self._store.create(HANDLES, stored(handle, spec, own=self._own))

@@ -24,7 +24,6 @@ from pytest_calico_ipip.lab.spec import (
     NodeSpec,
 )
 
-API_VERSION = "crd.projectcalico.org/v1"
 POOL_NAME = "default-ipv4-ippool"
 SECOND_POOL_NAME = "second-ipv4-ippool"
 
@@ -37,14 +36,17 @@ def timestamp() -> str:
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def stored(kind: str, name: str, spec: Object, *, own: Object, labels: Object | None = None) -> Object:
-    """A Calico object as its client stores it: the metadata of its own API is kept, as JSON, in an annotation."""
+def stored(name: str, spec: Object, *, own: Object, labels: Object | None = None) -> Object:
+    """A Calico object as its client stores it: the metadata of its own API is kept, as JSON, in an annotation.
+
+    Kind and version are the API's to add: it serves either of two groups.
+    """
     inner = {**own, "labels": labels} if labels else own
     metadata: Object = {"name": name}
     if labels:
         metadata["labels"] = labels
     metadata["annotations"] = {"projectcalico.org/metadata": json.dumps(inner, separators=(",", ":"))}
-    return {"kind": kind, "apiVersion": API_VERSION, "metadata": metadata, "spec": spec}
+    return {"metadata": metadata, "spec": spec}
 
 
 def unborn(profile: Profile) -> Object:
@@ -65,16 +67,17 @@ def cidr_name(cidr: IPv4Network) -> str:
     return str(cidr).replace(".", "-").replace("/", "-")
 
 
-def block_affinity(node: str, block: IPv4Network, profile: Profile) -> Object:
+def block_affinity(node: str, block: IPv4Network, profile: Profile, *, native: bool = False) -> Object:
     """The claim of a node on a block, confirmed."""
     labels = {
         "projectcalico.org/affinity-type": "host",
         "projectcalico.org/hostname-hash": hostname_hash(node),
         "projectcalico.org/ip-version": "4",
     }
-    # `deleted` is a string here and only here: the stored form predates booleans
-    spec = {"state": "confirmed", "node": node, "type": "host", "cidr": str(block), "deleted": "false"}
-    return stored("BlockAffinity", f"{node}-{cidr_name(block)}", spec, own=unborn(profile), labels=labels)
+    # `deleted` is a string here and only here: the older stored form predates booleans
+    deleted = False if native else "false"
+    spec = {"state": "confirmed", "node": node, "type": "host", "cidr": str(block), "deleted": deleted}
+    return stored(f"{node}-{cidr_name(block)}", spec, own=unborn(profile), labels=labels)
 
 
 def node_annotations(node: NodeSpec) -> dict[str, str]:
@@ -90,7 +93,6 @@ def node_annotations(node: NodeSpec) -> dict[str, str]:
 def pool(spec: LabSpec, name: str, cidr: IPv4Network, block_prefix: int) -> Object:
     """An IPIP pool."""
     return stored(
-        "IPPool",
         name,
         {
             "cidr": str(cidr),
@@ -109,7 +111,6 @@ def pool(spec: LabSpec, name: str, cidr: IPv4Network, block_prefix: int) -> Obje
 def felix_configuration() -> Object:
     """The defaults that start-up writes down; none of them is about IPIP."""
     return stored(
-        "FelixConfiguration",
         "default",
         {
             "logSeverityScreen": "Info",
@@ -126,7 +127,6 @@ def felix_configuration() -> Object:
 def cluster_information(profile: Profile) -> Object:
     """Names the release."""
     return stored(
-        "ClusterInformation",
         "default",
         {
             "clusterGUID": uuid4().hex,
@@ -144,12 +144,12 @@ def ipam_config(profile: Profile) -> Object:
     if profile.ipam_defaults:
         spec["kubeVirtVMAddressPersistence"] = "Enabled"
     own = {"creationTimestamp": timestamp()} if profile.ipam_defaults else unborn(profile)
-    return stored("IPAMConfig", "default", spec, own=own)
+    return stored("default", spec, own=own)
 
 
 def bgp_configuration() -> Object:
     """Everything at its default."""
-    return stored("BGPConfiguration", "default", {}, own={"creationTimestamp": timestamp()})
+    return stored("default", {}, own={"creationTimestamp": timestamp()})
 
 
 def cluster_wide(spec: LabSpec) -> list[Placed]:

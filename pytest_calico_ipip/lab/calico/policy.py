@@ -1,7 +1,11 @@
-"""Kubernetes' NetworkPolicies as iptables matches for one pod: who may reach it, and whom it may reach. Pure."""
+"""Kubernetes' NetworkPolicies as iptables matches for one pod: who may reach it, and whom it may reach. Pure.
+
+Of Calico's own kinds a GlobalNetworkPolicy counts that denies everything, before Kubernetes' policies are asked.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +16,8 @@ Object = dict[str, Any]
 
 _PROTOCOLS = {"TCP": "6", "UDP": "17", "SCTP": "132"}
 _OVER = ("Succeeded", "Failed")
+_KUBERNETES_ORDER = 1000  # where Calico puts Kubernetes' policies among its own; without an order comes last
+_EQUALS = re.compile(r"""\s*([\w./-]+)\s*==\s*["']([^"']*)["']\s*""")
 
 
 @dataclass(frozen=True, order=True)
@@ -26,9 +32,13 @@ OPEN = Isolation()
 
 
 def isolation(
-    pod: Object, policies: Iterable[Object], pods: Sequence[Object], namespaces: Mapping[str, Object]
+    pod: Object,
+    policies: Iterable[Object],
+    pods: Sequence[Object],
+    namespaces: Mapping[str, Object],
+    everywhere: Iterable[Object] = (),
 ) -> Isolation:
-    """Of one pod, given every policy, pod and namespace of the cluster."""
+    """Of one pod, given every policy, pod, namespace and GlobalNetworkPolicy of the cluster."""
     mine = [
         policy
         for policy in policies
@@ -48,7 +58,28 @@ def isolation(
                 match for rule, home in rules for match in _matches(rule, home, way == "Ingress", pods, namespaces)
             ]
             ways[way] = tuple(dict.fromkeys(found))
+    for policy in everywhere:
+        if _denies(policy["spec"]) and _selects(policy["spec"].get("selector") or "all()", pod):
+            ways.update(dict.fromkeys(_calico_types(policy["spec"]), ()))
     return Isolation(ways["Ingress"], ways["Egress"])
+
+
+def _denies(spec: Object) -> bool:
+    """Whether it drops everything before Kubernetes' policies could let it through."""
+    rules = [rule for way in ("ingress", "egress") for rule in spec.get(way) or ()]
+    first = spec.get("order", _KUBERNETES_ORDER) < _KUBERNETES_ORDER
+    return first and all(rule == {"action": "Deny"} for rule in rules)
+
+
+def _calico_types(spec: Object) -> Sequence[str]:
+    return spec.get("types") or ("Ingress", *(["Egress"] if "egress" in spec else []))
+
+
+def _selects(selector: str, pod: Object) -> bool:
+    """Of Calico's selectors the two simplest: `all()`, and one label with one value."""
+    equals = _EQUALS.fullmatch(selector)
+    labels = pod["metadata"].get("labels") or {}
+    return selector.strip() == "all()" or (equals is not None and labels.get(equals[1]) == equals[2])
 
 
 def _types(spec: Object) -> Sequence[str]:

@@ -20,7 +20,7 @@ _CTL = "-s /run/calico/bird.ctl"
 
 
 async def _add_peer(store: Store) -> None:
-    store.create(_PEERS, custom("BGPPeer", "rack-switch", {"peerIP": str(GATEWAY), "asNumber": _OUTSIDE_AS}))
+    store.create(_PEERS, custom("rack-switch", {"peerIP": str(GATEWAY), "asNumber": _OUTSIDE_AS}))
 
 
 def _switch(node: NodeSpec) -> BirdEdit:

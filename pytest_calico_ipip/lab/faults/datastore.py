@@ -58,7 +58,7 @@ def _annotated(**annotations: str | None) -> Change:
 
 def _affinity(node: str, block: IPv4Network) -> dict[str, Any]:
     spec = {"state": "confirmed", "node": node, "type": "host", "cidr": str(block), "deleted": "false"}
-    return custom("BlockAffinity", f"{node}-{_named(block)}", spec)
+    return custom(f"{node}-{_named(block)}", spec)
 
 
 def _empty_block(node: str, block: IPv4Network) -> dict[str, Any]:
@@ -72,12 +72,17 @@ def _empty_block(node: str, block: IPv4Network) -> dict[str, Any]:
         "deleted": False,
         "strictAffinity": False,
     }
-    return custom("IPAMBlock", _named(block), spec)
+    return custom(_named(block), spec)
+
+
+async def _deny(store: Store) -> None:
+    spec = {"order": 10, "selector": "app == 'sleep-curl'", "types": ["Ingress"], "ingress": [{"action": "Deny"}]}
+    store.create(f"globalnetworkpolicies.{GROUP}", custom("nothing-comes-in", spec))
 
 
 async def _overlap(store: Store) -> None:
     spec = {"cidr": _OVERLAPPING, "ipipMode": "Always", "vxlanMode": "Never", "blockSize": 24, "disabled": True}
-    store.create(_POOLS, custom("IPPool", "old-ippool", spec))
+    store.create(_POOLS, custom("old-ippool", spec))
 
 
 async def _nest(store: Store) -> None:
@@ -133,6 +138,13 @@ FAULTS = (
         objects=_pools({"ipipMode": "Never"}),
         bird=tuple(BirdEdit(node.name, _BARE, "") for node in (FIRST, SECOND, THIRD)),
         nodes=3,
+    ),
+    Fault(
+        name="policy-denies",
+        breaks="a GlobalNetworkPolicy with a low order lets nothing into the pods under test",
+        fails=("PATH-1", "PATH-6"),
+        objects=_deny,
+        nodes=2,
     ),
     Fault(
         name="pools-overlap",

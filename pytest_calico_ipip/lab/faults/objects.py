@@ -7,6 +7,6 @@ from typing import Any
 GROUP = "crd.projectcalico.org"
 
 
-def custom(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
-    """An object of Calico's, fit to be created."""
-    return {"apiVersion": f"{GROUP}/v1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+def custom(name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """An object of Calico's, fit to be created; its kind is the API's to add."""
+    return {"metadata": {"name": name}, "spec": spec}

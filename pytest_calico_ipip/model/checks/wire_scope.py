@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pytest_calico_ipip.model.absent import Absent, Missing, present
+from pytest_calico_ipip.model.absent import LACKS, Absent, Missing, present
 from pytest_calico_ipip.model.echo_ids import NOT_SEEN
 from pytest_calico_ipip.model.judgement import Difference, Judgement, Reading
 from pytest_calico_ipip.model.paths import Flight, Leg, Paths, Stop
@@ -44,7 +44,7 @@ class Verdict:
     def unseen(self, what: str) -> None:
         """Something was never collected: an error in a run of ours, which should have it."""
         if self.live:
-            self.inconclusive[f"this run's evidence lacks {what}"] = None
+            self.inconclusive[f"{LACKS} {what}"] = None
         else:
             self.missing[what] = None
 

@@ -11,6 +11,7 @@ from pytest_calico_ipip.model.diagnosis import (
     bgp,
     datastore,
     firewall,
+    meanwhile,
     mtu,
     node,
     pods,
@@ -28,6 +29,7 @@ from pytest_calico_ipip.model.world import World
 
 # what is configured, then what the kernel has, then what is inferred from packets alone
 RULES: tuple[Rule, ...] = (
+    *meanwhile.RULES,
     *datastore.RULES,
     *node.RULES,
     *tunnel.RULES,

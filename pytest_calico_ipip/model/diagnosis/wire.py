@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pytest_calico_ipip.model.absent import Absent
 from pytest_calico_ipip.model.diagnosis.cause import Found, kubectl, on, tcpdump
@@ -152,6 +152,10 @@ def _place(signs: Signs, node: str, after: Role | None, at: Role, symptoms: list
     if Role.POD in (after, at):
         said = f"Packets are lost between a pod's eth0 and its workload interface on {node}"
         return "lost-in-veth", said, on(node, "ip", "-s", "link", "show")
+    ways = [inwards for inwards, role in ((True, at), (False, after)) if role is Role.WORKLOAD]
+    if denied := _denied(signs, node, ways):
+        kinds = f"networkpolicies.networking.k8s.io,globalnetworkpolicies.{signs.store.group}"
+        return "policy-denies", denied, kubectl("get", kinds, "-A", "-o", "yaml")
     words = f"between {after.value} and {at.value} of {node}"
     if after is Role.WORKLOAD:
         why = "a policy, a rule, a filter of tc, or no route"
@@ -159,6 +163,22 @@ def _place(signs: Signs, node: str, after: Role | None, at: Role, symptoms: list
         return "dropped-from-pods", said, rules
     said = f"{node} takes packets in and does not hand them to its pods: they are lost {words} (a policy, or rp_filter)"
     return "dropped-to-pods", said, rules
+
+
+def _denied(signs: Signs, node: str, ways: Sequence[bool]) -> str:
+    """What a policy's counter says of packets to pods (True) or from them; "" where none rose."""
+    state = signs.state(node)
+    firewalls = [one for one in (state.firewalls if state is not None else ()) if not isinstance(one, Absent)]
+    drops = [drop for one in firewalls for drop in one.policy_drops if drop.inwards in ways]
+    if not drops:
+        return ""
+    total, most = sum(drop.packets for drop in drops), max(drops, key=lambda drop: drop.packets)
+    way = "to" if most.inwards else "from"
+    return (
+        f"A network policy drops packets {way} pods on {node}: during the run its counters rose by {total}, most "
+        f"of all that of `{most.text}`. The run's own NetworkPolicy allows them, so one of Calico's that comes before "
+        "Kubernetes' (a lower order, an earlier tier) denies them, or the run had no right to create its own"
+    )
 
 
 def _never_sent(signs: Signs, node: str, symptoms: list[Symptom]) -> tuple[str, str, str]:

@@ -46,6 +46,7 @@ SENTENCES: Mapping[str, str] = {
     "verdict.interrupted": "INTERRUPTED, the rest was not asserted",
     "verdict.last-broken": "BROKEN: {what}",
     "verdict.last-not-judged": "NOT JUDGED: {what}",
+    "verdict.last-nothing": "NOTHING WAS JUDGED: {why}",
     "verdict.last-silent": "ASSERTED BY NOTHING: {what}",
     "verdict.holds.one": "{number} requirement holds on {where}",
     "verdict.holds.many": "{number} requirements hold on {where}",
