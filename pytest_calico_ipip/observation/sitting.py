@@ -14,6 +14,7 @@ from types import TracebackType
 from pytest_calico_ipip import __version__
 from pytest_calico_ipip.cluster import cleanup, facts, lists, rights
 from pytest_calico_ipip.cluster.connection import Api
+from pytest_calico_ipip.cluster.entrusted import Entrusted
 from pytest_calico_ipip.cluster.exec import Executed, execute
 from pytest_calico_ipip.cluster.facts import CalicoPod, NodeFacts, PodFacts
 from pytest_calico_ipip.cluster.pods import CONTAINER, PodsUnderTest
@@ -41,7 +42,12 @@ class Sitting:
     """The observer at work. As a context: leaving it ends everything that was begun."""
 
     def __init__(
-        self, settings: Settings, nodes: tuple[str, ...], evidence: Evidence, progress: Callable[[str], None]
+        self,
+        settings: Settings,
+        nodes: tuple[str, ...],
+        evidence: Evidence,
+        progress: Callable[[str], None],
+        entrusted: Entrusted | None = None,
     ) -> None:
         self.settings = settings
         self.nodes = nodes
@@ -49,6 +55,7 @@ class Sitting:
         self.problems: list[str] = []
         self._progress = progress
         self._stack = ExitStack()
+        self._entrusted = entrusted or self._stack.enter_context(Entrusted(settings))
         self._began = time.monotonic()
 
     def __enter__(self) -> Sitting:
@@ -61,6 +68,7 @@ class Sitting:
 
     def run(self) -> None:
         """Everything. Raises `SetupProblem` where nothing can go on."""
+        self._entrusted.start()
         api = Api.connect(self.settings)
         self._stack.callback(api.close)
         self._tell(f"Creating two pods on each of {len(self.nodes)} nodes of {api.server}")
@@ -68,7 +76,7 @@ class Sitting:
         lists.require_calico(api)
         self._remove_leftovers(api)
         nodes = facts.node_facts(api.list("/api/v1/nodes"))
-        pods = self._stack.enter_context(PodsUnderTest(api, self.settings, self.nodes))
+        pods = self._stack.enter_context(PodsUnderTest(api, self.settings, self.nodes, self._entrusted))
         try:
             self._observe(api, nodes, pods)
         finally:
@@ -197,6 +205,8 @@ class Sitting:
             "run": pods.run,
             "pods": pods.pods,
             "namespace": pods.namespace,
+            "helpers": [f"{pods.namespace}/{name}" for name in pods.helpers.values()],
+            "kept": self.settings.keep,
             "problems": [*self.problems, *pods.problems],
         }
         self.evidence.run.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")

@@ -123,7 +123,7 @@ def left(api: Api, nodes: Sequence[str]) -> dict[str, Any]:
             subprocess.run(["ssh", node, command], capture_output=True, text=True, check=True).stdout for node in nodes
         ],
         "ssh": [name for name in running() if name == "ssh"],
-        "sockets": [path.name for path in Path("/tmp").glob("ipip-ssh-*")],
+        "sockets": [path.name for path in Path("/tmp").glob("ipip-run-*")],
     }
 
 
