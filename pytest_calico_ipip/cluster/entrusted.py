@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import pickle
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from types import TracebackType
 from pytest_calico_ipip.cluster import survivor
 from pytest_calico_ipip.settings import Settings
 
+DEAF_TO = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LAST_SECONDS = 5.0  # that a dismissed survivor may take to end
 
 
@@ -48,7 +50,9 @@ class Entrusted:
             *((os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_WRONLY, 0) for number in (1, 2)),
         ]
         try:
-            self._pid = os.posix_spawn(sys.executable, command, os.environ, file_actions=files, setsid=True)
+            self._pid = os.posix_spawn(
+                sys.executable, command, os.environ, file_actions=files, setsid=True, setsigmask=DEAF_TO
+            )
         except OSError:  # no memory, no processes: the run goes on without
             os.close(self._pipe)
             self._pipe = -1
@@ -60,12 +64,16 @@ class Entrusted:
     def will_make(self, path: str) -> None:
         """Before an object is asked for: the path that deletes it."""
         self._paths += 1
-        self._tell(f"+{path}")
+        self._tell(survivor.ASKED + path)
+
+    def made(self, path: str) -> None:
+        """The API server has answered: it is there."""
+        self._tell(survivor.MADE + path)
 
     def is_gone(self, path: str) -> None:
         """Its end has been asked for, and the API server has agreed."""
         self._paths -= 1
-        self._tell(f"-{path}")
+        self._tell(survivor.GONE + path)
 
     def leave(self) -> None:
         """The run's end: dismiss the survivor, or where something is still there leave it that. Safe to call twice."""

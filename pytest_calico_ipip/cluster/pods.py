@@ -256,7 +256,7 @@ class PodsUnderTest:
                 return
 
     def _post(self, path: str, body: Mapping[str, Any]) -> None:
-        self._in_doubt = f"{path}/{body['metadata']['name']}"
+        made = self._in_doubt = f"{path}/{body['metadata']['name']}"
         try:
             self.api.send("POST", path, body)
         except ApiRefusal as refusal:
@@ -264,6 +264,8 @@ class PodsUnderTest:
                 self._in_doubt = ""
             raise
         self._in_doubt = ""
+        if self.entrusted is not None and made in self._created and not self.settings.keep:
+            self.entrusted.made(made)
 
     def _lifetime(self) -> dict[str, str]:
         """When this run began, and when at the latest it has ended: other runs leave it alone until then."""

@@ -11,41 +11,40 @@ what a killed run has made? Four answers, each for what the one before it cannot
 - The annotation `pytest-calico-ipip/expires`: the next run removes them, and `--ipip-cleanup` does at once.
 
 While it waits it is a bare interpreter of a few megabytes: what it needs is loaded when it is needed. It has a session
-of its own, holds none of the run's files (nobody who reads the run's output waits for it), and answers no SIGTERM, for
-whoever sends one to everybody wants things to be ended in order.
+of its own, holds none of the run's files (nobody who reads the run's output waits for it), and is started deaf to
+SIGTERM, for whoever sends one to everybody wants things to be ended in order.
 """
 
 from __future__ import annotations
 
 import os
 import select
-import signal
 import sys
 
 PATIENCE = 300.0  # seconds after the run's end in which the API server may come back
-PAUSE = 2.0  # seconds between two attempts; what was on its way when the run was killed has arrived by then
-GONE_TWICE = 2  # attempts in a row that find nothing
+PAUSE = 1.0  # seconds between two attempts
+DOUBT = 20.0  # seconds after the run's end in which what it had asked for, unanswered, may still come to be
 LOOK = 2.0  # seconds after which the run's end is noticed even where a child that it forked holds the pipe open
-DISMISSED = "."
+# a line of the pipe: what is known of a path, then the path; or that nothing is left
+ASKED, MADE, GONE, DISMISSED = "+", "=", "-", "."
 
 
 def main() -> None:
     """Wait for the run's end; then do what it has left to do."""
     run = int(sys.argv[1])
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
     os.chdir("/")
     os.closerange(3, 65536)  # what whoever started the run has handed down to everybody: a lock, a log
     lines = _listen(run)
     if DISMISSED in lines:
         return
-    entrusted: dict[str, None] = {}
+    entrusted: dict[str, bool] = {}
     for line in lines[1:]:
-        if line[:1] == "+":
-            entrusted[line[1:]] = None
+        mark, path = line[:1], line[1:]
+        if mark == GONE:
+            entrusted.pop(path, None)
         else:
-            entrusted.pop(line[1:], None)
-    _finish(lines[0] if lines else "", list(entrusted))
+            entrusted[path] = mark == MADE
+    _finish(lines[0] if lines else "", entrusted)
 
 
 def _listen(run: int) -> list[str]:
@@ -64,7 +63,7 @@ def _listen(run: int) -> list[str]:
     return said.decode().split("\n")[:-1]
 
 
-def _finish(known: str, paths: list[str]) -> None:
+def _finish(known: str, paths: dict[str, bool]) -> None:
     sys.path.insert(0, os.path.abspath(__file__).rsplit(os.sep, 3)[0])  # noqa: PTH100 - pathlib costs a waiting process
     from pytest_calico_ipip import temporary
 
@@ -74,8 +73,8 @@ def _finish(known: str, paths: list[str]) -> None:
     temporary.remove_abandoned()  # what a child of the run has still been writing
 
 
-def _delete(known: str, paths: list[str]) -> None:
-    """Until nothing of it is there, twice in a row; or nothing more can be done."""
+def _delete(known: str, paths: dict[str, bool]) -> None:
+    """Until the API server has agreed to the end of each. `paths`: whether it had answered that it was made."""
     import base64
     import json
     import pickle
@@ -87,23 +86,21 @@ def _delete(known: str, paths: list[str]) -> None:
     from pytest_calico_ipip.cluster.problems import ApiRefusal
     from pytest_calico_ipip.errors import IpipError
 
-    deadline = time.monotonic() + PATIENCE
+    began = time.monotonic()
     api = Api.connect(pickle.loads(base64.b64decode(context["settings"])))  # noqa: S301 - from our own run, by its pipe
-    quiet = 0
-    while quiet < GONE_TWICE and time.monotonic() < deadline:
-        quiet += 1
-        for path in paths:
+    while paths and time.monotonic() - began < PATIENCE:
+        for path, made in list(paths.items()):
             try:
                 api.send("DELETE", path, {"kind": "DeleteOptions", "apiVersion": "v1"})
             except ApiRefusal as refusal:
                 if refusal.status in (401, 403):
                     return  # it will not be otherwise in a minute
-                if refusal.status == 404:
+                if refusal.status not in (404, 409) or (not made and time.monotonic() - began < DOUBT):
                     continue
             except IpipError:
-                pass  # away: it may come back
-            quiet = 0
-        if quiet < GONE_TWICE:
+                break  # away: it may come back
+            del paths[path]
+        if paths:
             time.sleep(PAUSE)
 
 

@@ -143,8 +143,10 @@ class Connection:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     master.wait(2)  # so that its last words are in the log
         self.close()
-        self.log.seek(0)
-        words = self.log.read(65536)
+        words = b""
+        with contextlib.suppress(ValueError):  # another thread has ended everything
+            self.log.seek(0)
+            words = self.log.read(65536)
         if ending is Ending.LATE:
             words += f"\nssh timed out: no answer from {self.node} within {timeout:.0f} s".encode()
         return Answer(255, said, words or b"the connection ended without a word")
@@ -209,6 +211,8 @@ class Connections:
     refused: dict[str, SetupProblem] = field(default_factory=dict)
     _held: temporary.Held | None = None
     _all: list[Connection] = field(default_factory=list)
+    _beginning: threading.Lock = field(default_factory=threading.Lock)
+    _closed: bool = False
 
     def __enter__(self) -> Connections:
         self._held = temporary.make("ssh")
@@ -237,7 +241,9 @@ class Connections:
                     self.refused[node] = problem
 
     def close(self) -> None:
-        """End every connection."""
+        """End every connection, and let none begin any more: an interrupt comes while others log in."""
+        with self._beginning:
+            self._closed = True
         for connection in self._all:
             connection.close()
             connection.log.close()
@@ -247,10 +253,13 @@ class Connections:
     def _login(self, number: int, node: str, address: str | None) -> Connection:
         assert self._held is not None
         directory = self._held.path
-        log = (directory / f"{number}.log").open("w+b")
         host = host_for(node, address, self.settings.ssh_config)
-        connection = Connection(node, host, self.settings, directory / str(number), log)
-        self._all.append(connection)
+        with self._beginning:
+            if self._closed:
+                raise SetupProblem(f"ssh to {node}: the run was ended before it began", "Run it again.")
+            log = (directory / f"{number}.log").open("w+b")
+            connection = Connection(node, host, self.settings, directory / str(number), log)
+            self._all.append(connection)
         connection.login()
         return connection
 
