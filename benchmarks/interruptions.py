@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import random
 import re
@@ -142,7 +143,7 @@ class Campaign:
     def interrupt(self, kind: str, number: int) -> None:
         """One run, one interruption."""
         moment = self.random.uniform(0, self.seconds)
-        lasts = self.random.uniform(2, 30)
+        lasts = self.random.uniform(2, 20)
         node = self.random.choice(self.nodes)
         way = self.random.choice(self.ways)
         run = self.run(way, f"{kind} {number}")
@@ -183,7 +184,9 @@ class Campaign:
             self.way.reset()
             yield
         elif kind == "node-dropped":
-            inside(node, "pkill -KILL -f 'sshd: root@notty' || pkill -KILL -f sshd-session")
+            for pid in sessions(node):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             yield
         else:
             rules = [f"{chain} -p tcp --{port} 22 -j DROP" for chain, port in (("INPUT", "dport"), ("OUTPUT", "sport"))]
@@ -194,6 +197,19 @@ class Campaign:
             finally:
                 for rule in rules:
                     inside(node, f"iptables -D {rule}")
+
+
+def sessions(node: str) -> list[int]:
+    """The sshd processes of a node that serve somebody."""
+    holder = json.loads((STATE / "nodes.json").read_text())[node][2]
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            name = (path / "cmdline").read_bytes()
+            if name.startswith(b"sshd") and b"[listener]" not in name:
+                if (path / "ns/net").readlink() == Path(f"/proc/{holder}/ns/net").readlink():
+                    found.append(int(path.name))
+    return found
 
 
 def inside(node: str, command: str) -> None:
