@@ -205,10 +205,10 @@ def sessions(node: str) -> list[int]:
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            name = (path / "cmdline").read_bytes()
-            if name.startswith(b"sshd") and b"[listener]" not in name:
-                if (path / "ns/net").readlink() == Path(f"/proc/{holder}/ns/net").readlink():
-                    found.append(int(path.name))
+            title = (path / "cmdline").read_bytes()
+            serves = title.startswith(b"sshd") and b"[listener]" not in title
+            if serves and (path / "ns/net").readlink() == Path(f"/proc/{holder}/ns/net").readlink():
+                found.append(int(path.name))
     return found
 
 
