@@ -103,9 +103,8 @@ class Campaign:
         for way in self.ways:
             self.green(f"the first run by {way}", way)  # makes what is made once: a kubelet's directories, say
         self.before = remains(self.api)
-        began = time.monotonic()
+        self.seconds = 0.0
         self.green("a run")
-        self.seconds = time.monotonic() - began
         self.gone("a run")
         count = 0
         for number in range(self.asked.times):
@@ -126,8 +125,11 @@ class Campaign:
 
     def green(self, what: str, way: str = "") -> None:
         """A run with nothing in its way must be green."""
+        began = time.monotonic()
         run = self.run(way or self.random.choice(self.ways), what)
         status = run.wait()
+        took = time.monotonic() - began
+        self.seconds = min(took, self.seconds or took)  # a machine is busier at one moment than at another
         if status != 0:
             self.bad += 1
             print(f"NOT GREEN: {what} ended with {status}: {run.output()[-3000:]}", flush=True)
