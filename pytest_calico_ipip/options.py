@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import secrets
 import shlex
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +72,7 @@ OPTIONS = (
     Option("--ipip-image-pull-policy", f"for both images: {', '.join(PULL)}", metavar="POLICY"),
     Option("--ipip-print-images", "print the images that a run would use, one a line, and end", "flag"),
     Option("--ipip-namespace", "use this existing namespace (default: a new one, deleted at the end)", metavar="NAME"),
+    Option("--ipip-keep", "leave the pods, and the evidence, for a look at them; says how to remove them", "flag"),
     Option("--ipip-ssh-user", "user on the nodes", metavar="USER"),
     Option("--ipip-ssh-port", "port of the nodes' ssh", "whole", "PORT"),
     Option("--ipip-ssh-identity", "private key for the nodes", "path", "FILE"),
@@ -257,6 +260,7 @@ def settings(given: Given) -> Settings:
     # of the lab nothing is known before it stands; the run inside it decides again
     context = given.text("--ipip-context")
     kubeconfig = replay = None
+    keep = source is KUBECONFIG and given.flag("--ipip-keep")  # a replay makes nothing
     server = ""
     if source is REPLAY:
         replay = _replay(given)
@@ -270,7 +274,7 @@ def settings(given: Given) -> Settings:
         context=context,
         replay=replay,
         in_lab=given.in_lab,
-        evidence=_evidence(given, source),
+        evidence=_evidence(given, source, keep),
         nodes=given.names("--ipip-nodes"),
         node_selector=given.text("--ipip-node-selector") or "",
         tolerations=given.names("--ipip-tolerate"),
@@ -281,6 +285,7 @@ def settings(given: Given) -> Settings:
         image_pull_secrets=given.names("--ipip-image-pull-secret"),
         image_pull_policy=given.one_of("--ipip-image-pull-policy", PULL),
         namespace=given.text("--ipip-namespace"),
+        keep=keep,
         ssh_user=given.text("--ipip-ssh-user"),
         ssh_port=given.whole("--ipip-ssh-port", 1, 65535),
         ssh_identity=_file(given, "--ipip-ssh-identity"),
@@ -375,9 +380,11 @@ def _replay(given: Given) -> Path:
     return path
 
 
-def _evidence(given: Given, source: Option) -> Path | None:
+def _evidence(given: Given, source: Option, keep: bool) -> Path | None:
     path = given.path("--ipip-evidence")
     if path is None:
+        if keep and not given.in_worker:  # a worker of pytest-xdist finds the controller's
+            return Path(tempfile.gettempdir()) / f"calico-ipip-evidence-{secrets.token_hex(8)}"
         return None
     if source is REPLAY:
         raise UsageProblem(

@@ -10,6 +10,7 @@ import pytest
 
 from pytest_calico_ipip import in_lab, options, session
 from pytest_calico_ipip.conclusion import conclude, describe
+from pytest_calico_ipip.ending import Ending
 from pytest_calico_ipip.errors import IpipError, UsageProblem
 from pytest_calico_ipip.gathering import Gathering
 from pytest_calico_ipip.judged import requirement_of
@@ -38,6 +39,11 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         if given.flag("--ipip-cleanup"):
             return _clean_up(config)
         if given.source() is options.LAB:
+            if given.flag("--ipip-keep"):
+                raise UsageProblem(
+                    "--ipip-keep with --ipip-lab: nothing is left of a lab that has ended",
+                    "run pytest in `calico-ipip-lab shell`, or keep the evidence alone (--ipip-evidence DIR)",
+                )
             session.refuse(config)
             return in_lab.run(config, given)
     except UsageProblem as problem:
@@ -73,6 +79,8 @@ def pytest_configure(config: pytest.Config) -> None:
         session.refuse(config)
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Gathering(config), "calico_ipip_gathering")
+        if not session.only_listing(config) and session.asked_for(config) and session.observes(config):
+            config.pluginmanager.register(Ending(config), "calico_ipip_ending")
         if session.parallel(config) and not session.only_listing(config) and session.observes(config):
             config.pluginmanager.register(Sharing(config), "calico_ipip_sharing")
 

@@ -19,6 +19,7 @@ from pytest_calico_ipip.selection import Subjects
 from pytest_calico_ipip.settings import Settings
 
 if TYPE_CHECKING:
+    from pytest_calico_ipip.cluster.entrusted import Entrusted
     from pytest_calico_ipip.model.baseline import Baseline
     from pytest_calico_ipip.model.world import World
 
@@ -26,6 +27,7 @@ SETTINGS = pytest.StashKey[Settings]()
 SUBJECTS = pytest.StashKey[Subjects]()
 WORLD: pytest.StashKey[World] = pytest.StashKey()  # what this process's tests judged
 PROBLEMS = pytest.StashKey[tuple[str, ...]]()  # what the observers met, as run.json has it
+ENTRUSTED: pytest.StashKey[Entrusted] = pytest.StashKey()  # what this session leaves to its survivor, or keeps
 OBSERVED = pytest.StashKey[Path]()  # where a controller of pytest-xdist wrote what its workers judge
 
 PACKAGE = Path(__file__).resolve().parent
@@ -104,11 +106,14 @@ def baseline(config: pytest.Config) -> Baseline | None:
 
 def observe(config: pytest.Config, decided: Settings, nodes: tuple[str, ...], root: Path) -> None:
     """Observe the cluster into a directory, with progress on the terminal. Raises `SetupProblem`."""
+    from pytest_calico_ipip.cluster.entrusted import Entrusted
     from pytest_calico_ipip.observation import observe  # loads the Kubernetes client and testinfra
 
     temporary.remove_abandoned()
-    root.mkdir(parents=True, exist_ok=True)
-    observe(decided, nodes, Evidence(root), progress(config))
+    root.mkdir(parents=True, exist_ok=True, mode=0o700 if decided.keep else 0o777)
+    entrusted = config.stash[ENTRUSTED] = Entrusted(decided)
+    config.add_cleanup(entrusted.leave)  # not before: this session's directories are its, too
+    observe(decided, nodes, Evidence(root), progress(config), entrusted)
     config.stash[PROBLEMS] = recorded_problems(root)
     progress(config)("Judging the evidence")
 

@@ -24,6 +24,7 @@ class Settings:
     helper_privileged: bool = False
     image_pull_secrets: tuple[str, ...] = ()  # names of Secrets in the pods' namespace
     image_pull_policy: str = "IfNotPresent"
+    keep: bool = False  # leave what the run makes in the cluster, and its evidence
     namespace: str | None = None  # an existing one; None: sleep-curl-<id> of the run's own
     ssh_user: str | None = None
     ssh_port: int | None = None
@@ -47,3 +48,8 @@ class Settings:
     def longest(self) -> float:
         """Seconds after which a run is over, whatever happened; what it made may be removed then."""
         return self.pod_timeout + self.settle + self.node_timeout + self.capture_timeout + 15 * 60
+
+    @property
+    def pods_last(self) -> float:
+        """Seconds after which a pod of ours ends by itself: a run's longest time, or a day where it is kept."""
+        return 24 * 3600 if self.keep else self.longest

@@ -49,6 +49,8 @@ class Sharing:
             )
         decided = session.settings(self.config)
         root = decided.evidence or self.held.path / "evidence"
+        if decided.keep and decided.evidence is not None:
+            (self.held.path / "evidence").symlink_to(root)  # its name is the controller's own choice
         try:
             subjects = session.subjects(self.config)
             if subjects.problem is not None:

@@ -46,6 +46,16 @@ def make(kind: str) -> Held:
     return Held(path, lock)
 
 
+@contextlib.contextmanager
+def made(kind: str) -> Iterator[Path]:
+    """A new directory for the time of a block."""
+    held = make(kind)
+    try:
+        yield held.path
+    finally:
+        held.remove()
+
+
 def remove_abandoned() -> list[str]:
     """Remove the directories of this user whose owners are dead; their names."""
     return [path.name for path in _abandoned()]

@@ -15,9 +15,9 @@ PACKAGE = "pytest_calico_ipip"
 ARROWS = {
     "model": (),
     "report": ("model",),
-    "cluster": ("model", "evidence", "errors", "settings", "remote"),
-    "nodes": ("model", "evidence", "errors", "settings", "remote"),
-    "packets": ("model", "evidence", "errors", "settings", "remote"),
+    "cluster": ("model", "evidence", "errors", "settings", "remote", "temporary"),
+    "nodes": ("model", "evidence", "errors", "settings", "remote", "temporary"),
+    "packets": ("model", "evidence", "errors", "settings", "remote", "temporary"),
     "judge": ("model", "evidence", "errors", "packets"),
     "observation": ("model", "evidence", "errors", "settings", "remote", "cluster", "nodes", "packets"),
     "lab": (),

@@ -32,7 +32,7 @@ _MAIN = "ln -sfn /proc/1/root/run/netns /run/netns; exec sleep {seconds}"
 
 def manifest(metadata: Mapping[str, Any], node: str, settings: Settings) -> dict[str, Any]:
     """The helper pod of one node."""
-    seconds = round(settings.longest)
+    seconds = round(settings.pods_last)
     security: dict[str, Any] = {
         "runAsUser": 0,
         "readOnlyRootFilesystem": True,

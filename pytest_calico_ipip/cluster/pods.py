@@ -13,9 +13,11 @@ from typing import Any
 
 from pytest_calico_ipip.cluster import helper_pods, meshes, policy
 from pytest_calico_ipip.cluster.connection import Api
+from pytest_calico_ipip.cluster.entrusted import Entrusted
 from pytest_calico_ipip.cluster.nodes import tolerations
 from pytest_calico_ipip.cluster.pod_status import hopeless, is_ready, pull_failed, waiting_reason
 from pytest_calico_ipip.cluster.problems import ApiRefusal, Unauthorized
+from pytest_calico_ipip.cluster.survivor import PATIENCE
 from pytest_calico_ipip.errors import IpipError, SetupProblem
 from pytest_calico_ipip.remote import one_line
 from pytest_calico_ipip.settings import Settings
@@ -24,6 +26,7 @@ APP = "sleep-curl"
 RUN_LABEL = "pytest-calico-ipip/run"
 STARTED = "pytest-calico-ipip/started"
 EXPIRES = "pytest-calico-ipip/expires"
+KEPT = "pytest-calico-ipip/kept"  # in the place of EXPIRES: only `--ipip-cleanup` removes it
 CONTAINER = "sleep-curl"
 # a shell as process 1 ignores SIGTERM unless it traps it; `wait` is what a trap can interrupt
 SLEEP = "trap 'exit 0' TERM INT; sleep 100000 & wait $!"
@@ -62,6 +65,7 @@ class PodsUnderTest:
     api: Api
     settings: Settings
     nodes: Sequence[str]
+    entrusted: Entrusted | None = None  # told of what is made, so that it goes even where this process cannot
     run: str = field(default_factory=lambda: secrets.token_hex(3))
     namespace: str = ""
     names: dict[str, tuple[str, str]] = field(default_factory=dict)  # node → the pair's pod, the second one
@@ -69,6 +73,7 @@ class PodsUnderTest:
     no_helper: dict[str, SetupProblem] = field(default_factory=dict)  # node → why it has none
     problems: list[str] = field(default_factory=list)
     _created: list[str] = field(default_factory=list)  # paths to delete
+    _in_doubt: str = ""  # the path whose creation was asked for and has not been answered
     _seen: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _refused: dict[str, ApiRefusal] = field(default_factory=dict)  # never came to be
     _pull_failed: dict[str, float] = field(default_factory=dict)  # since when, by the monotonic clock
@@ -142,17 +147,47 @@ class PodsUnderTest:
             )
 
     def delete(self) -> None:
-        """Ask for the end of everything that was created; safe to call twice, from anywhere. Does not wait for it."""
+        """Ask for the end of everything that was created; safe to call twice, from anywhere. Does not wait for it.
+
+        With `--ipip-keep` nothing is deleted.
+        """
         atexit.unregister(self.delete)
-        while self._created:
+        while self._created and not self.settings.keep:
             path = self._created.pop()
             try:
                 self.api.send("DELETE", path, {"kind": "DeleteOptions", "apiVersion": "v1"})
             except ApiRefusal as refusal:
                 if refusal.status not in (404, 409):
-                    self.problems.append(f"{path} was not deleted: {refusal.problem}")
+                    self._not_deleted([path], refusal)
+                    continue
             except IpipError as error:
-                self.problems.append(f"{path} was not deleted: {error.problem}")
+                # the next would be waited for as long, and be tried in vain as well
+                self._not_deleted([path, *self._created], error)
+                self._created.clear()
+                return
+            # one that was on its way when we were interrupted may come to be after this
+            if self.entrusted is not None and path != self._in_doubt:
+                self.entrusted.is_gone(path)
+
+    def _not_deleted(self, paths: Sequence[str], error: IpipError) -> None:
+        what = f"{paths[0]} and {len(paths) - 1} more were" if len(paths) > 1 else f"{paths[0]} was"
+        self.problems.append(
+            f"{what} not deleted: {error.problem.rstrip('.')}. "
+            f"A small process goes on trying for {PATIENCE / 60:.0f} minutes; after that the next run removes it when "
+            "it is old enough, or --ipip-cleanup at once"
+        )
+
+    def _will_create(self, path: str) -> None:
+        """Before it is asked for: whatever ends this run from now on, it is deleted, unless it is to be kept."""
+        self._created.append(path)
+        if self.entrusted is None:
+            return
+        if not self.settings.keep:
+            self.entrusted.will_make(path)
+        elif self.settings.namespace:
+            self.entrusted.kept = f"pods -n {self.namespace} -l {RUN_LABEL}={self.run}"
+        else:
+            self.entrusted.kept = f"namespace {self.namespace}"
 
     def _create(self) -> None:
         metadata = {"labels": {"app": APP, RUN_LABEL: self.run}, "annotations": self._lifetime()}
@@ -160,12 +195,12 @@ class PodsUnderTest:
             self.namespace, prefix = self.settings.namespace, f"{APP}-{self.run}"
         else:
             self.namespace, prefix = f"{APP}-{self.run}", APP
-            self._created.append(f"/api/v1/namespaces/{self.namespace}")
+            self._will_create(f"/api/v1/namespaces/{self.namespace}")
             by_pod = self.settings.node_access == "pod"
             labels = {**metadata["labels"], **(helper_pods.ADMITTED if by_pod else POD_SECURITY)}
             named = meshes.of_namespace({**metadata, "labels": labels, "name": self.namespace})
             body = {"apiVersion": "v1", "kind": "Namespace", "metadata": named}
-            self.api.send("POST", "/api/v1/namespaces", body)
+            self._post("/api/v1/namespaces", body)
         path = f"/api/v1/namespaces/{self.namespace}/pods"
         of_pods = meshes.of_pod(metadata)
         if self.settings.node_access == "pod":
@@ -176,7 +211,7 @@ class PodsUnderTest:
             self.names[node] = pair
             for name, command in zip(pair, (SERVE, SLEEP), strict=True):
                 if self.settings.namespace:
-                    self._created.append(f"{path}/{name}")
+                    self._will_create(f"{path}/{name}")
                 try:
                     own = {**of_pods, "name": name, "namespace": self.namespace}
                     made.append(self._create_pod(path, manifest(own, node, self.settings, command)))
@@ -194,7 +229,7 @@ class PodsUnderTest:
         for number, node in enumerate(self.nodes, 1):
             name = f"{prefix}-{number}"
             if self.settings.namespace:
-                self._created.append(f"{path}/{name}")
+                self._will_create(f"{path}/{name}")
             own = {**metadata, "name": name, "namespace": self.namespace}
             try:
                 self._create_pod(path, helper_pods.manifest(own, node, self.settings))
@@ -238,19 +273,32 @@ class PodsUnderTest:
         deadline = time.monotonic() + 10
         while True:
             try:
-                return self.api.send("POST", path, body)
+                return self._post(path, body)
             except ApiRefusal as refusal:
                 if "serviceaccount" not in refusal.problem.lower() or time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
 
+    def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        made = self._in_doubt = f"{path}/{body['metadata']['name']}"
+        try:
+            answer = self.api.send("POST", path, body)
+        except ApiRefusal as refusal:
+            if refusal.status < 500:
+                self._in_doubt = ""
+            raise
+        self._in_doubt = ""
+        if self.entrusted is not None and made in self._created and not self.settings.keep:
+            self.entrusted.made(made)
+        return answer
+
     def _lifetime(self) -> dict[str, str]:
         """When this run began, and when at the latest it has ended: other runs leave it alone until then."""
         now = datetime.now(timezone.utc)
-        return {
-            STARTED: now.strftime(TIME),
-            EXPIRES: (now + timedelta(seconds=self.settings.longest)).strftime(TIME),
-        }
+        started = {STARTED: now.strftime(TIME)}
+        if self.settings.keep:
+            return {**started, KEPT: "by --ipip-keep"}
+        return {**started, EXPIRES: (now + timedelta(seconds=self.settings.longest)).strftime(TIME)}
 
     def _settled(self, wanted: set[str]) -> bool:
         """Nothing more will change: each pod is Ready, gone, or hopeless."""
@@ -313,6 +361,7 @@ def manifest(metadata: Mapping[str, Any], node: str, settings: Settings, command
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
             "restartPolicy": "Always",
+            "activeDeadlineSeconds": round(settings.pods_last),
             "terminationGracePeriodSeconds": 1,
             "tolerations": [toleration.manifest() for toleration in tolerations(settings)],
         },

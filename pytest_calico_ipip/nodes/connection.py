@@ -13,7 +13,6 @@ import select
 import shlex
 import shutil
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Mapping
@@ -24,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from pytest_calico_ipip import remote
+from pytest_calico_ipip import remote, temporary
 from pytest_calico_ipip.errors import SetupProblem
 from pytest_calico_ipip.nodes.refusals import refusal
 from pytest_calico_ipip.remote import Answer
@@ -144,8 +143,10 @@ class Connection:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     master.wait(2)  # so that its last words are in the log
         self.close()
-        self.log.seek(0)
-        words = self.log.read(65536)
+        words = b""
+        with contextlib.suppress(ValueError):  # another thread has ended everything
+            self.log.seek(0)
+            words = self.log.read(65536)
         if ending is Ending.LATE:
             words += f"\nssh timed out: no answer from {self.node} within {timeout:.0f} s".encode()
         return Answer(255, said, words or b"the connection ended without a word")
@@ -208,11 +209,13 @@ class Connections:
     settings: Settings
     open: dict[str, Connection] = field(default_factory=dict)
     refused: dict[str, SetupProblem] = field(default_factory=dict)
-    _directory: Path | None = None
+    _held: temporary.Held | None = None
     _all: list[Connection] = field(default_factory=list)
+    _beginning: threading.Lock = field(default_factory=threading.Lock)
+    _closed: bool = False
 
     def __enter__(self) -> Connections:
-        self._directory = Path(tempfile.mkdtemp(prefix="ipip-ssh-"))  # 0700, and short: a socket's path has 104 bytes
+        self._held = temporary.make("ssh")
         return self
 
     def __exit__(
@@ -238,19 +241,25 @@ class Connections:
                     self.refused[node] = problem
 
     def close(self) -> None:
-        """End every connection."""
+        """End every connection, and let none begin any more: an interrupt comes while others log in."""
+        with self._beginning:
+            self._closed = True
         for connection in self._all:
             connection.close()
             connection.log.close()
-        if self._directory is not None:
-            shutil.rmtree(self._directory, ignore_errors=True)
+        if self._held is not None:
+            self._held.remove()
 
     def _login(self, number: int, node: str, address: str | None) -> Connection:
-        assert self._directory is not None
-        log = (self._directory / f"{number}.log").open("w+b")
+        assert self._held is not None
+        directory = self._held.path
         host = host_for(node, address, self.settings.ssh_config)
-        connection = Connection(node, host, self.settings, self._directory / str(number), log)
-        self._all.append(connection)
+        with self._beginning:
+            if self._closed:
+                raise SetupProblem(f"ssh to {node}: the run was ended before it began", "Run it again.")
+            log = (directory / f"{number}.log").open("w+b")
+            connection = Connection(node, host, self.settings, directory / str(number), log)
+            self._all.append(connection)
         connection.login()
         return connection
 

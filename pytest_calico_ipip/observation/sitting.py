@@ -14,6 +14,7 @@ from types import TracebackType
 from pytest_calico_ipip import __version__
 from pytest_calico_ipip.cluster import calico, cleanup, facts, lists, rights
 from pytest_calico_ipip.cluster.connection import Api
+from pytest_calico_ipip.cluster.entrusted import Entrusted
 from pytest_calico_ipip.cluster.exec import Executed, execute
 from pytest_calico_ipip.cluster.facts import CalicoPod, NodeFacts, PodFacts
 from pytest_calico_ipip.cluster.nodes import left_out
@@ -42,7 +43,12 @@ class Sitting:
     """The observer at work. As a context: leaving it ends everything that was begun."""
 
     def __init__(
-        self, settings: Settings, nodes: tuple[str, ...], evidence: Evidence, progress: Callable[[str], None]
+        self,
+        settings: Settings,
+        nodes: tuple[str, ...],
+        evidence: Evidence,
+        progress: Callable[[str], None],
+        entrusted: Entrusted | None = None,
     ) -> None:
         self.settings = settings
         self.nodes = nodes
@@ -50,6 +56,7 @@ class Sitting:
         self.problems: list[str] = []
         self._progress = progress
         self._stack = ExitStack()
+        self._entrusted = entrusted or self._stack.enter_context(Entrusted(settings))
         self._began = time.monotonic()
         self._group = calico.STORED
         self._left_out: dict[str, str] = {}
@@ -64,6 +71,7 @@ class Sitting:
 
     def run(self) -> None:
         """Everything. Raises `SetupProblem` where nothing can go on."""
+        self._entrusted.start()
         api = Api.connect(self.settings)
         self._stack.callback(api.close)
         self._tell(f"Creating two pods on each of {len(self.nodes)} nodes of {api.server}")
@@ -76,7 +84,7 @@ class Sitting:
         nodes = facts.node_facts(listed)
         if not (self.settings.nodes or self.settings.node_selector):
             self._left_out = left_out(listed, self.settings, {*nodes} - {*self.nodes})
-        pods = self._stack.enter_context(PodsUnderTest(api, self.settings, self.nodes))
+        pods = self._stack.enter_context(PodsUnderTest(api, self.settings, self.nodes, self._entrusted))
         try:
             self._observe(api, nodes, pods)
         finally:
@@ -208,6 +216,8 @@ class Sitting:
             "ready": sorted(f"{pods.namespace}/{name}" for name in pods.ready()),
             "namespace": pods.namespace,
             "left_out": self._left_out,
+            "helpers": [f"{pods.namespace}/{name}" for name in pods.helpers.values()],
+            "kept": self.settings.keep,
             "problems": [*self.problems, *pods.problems],
         }
         self.evidence.run.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")

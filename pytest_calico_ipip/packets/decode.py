@@ -8,13 +8,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 import pytest_calico_ipip
+from pytest_calico_ipip import temporary
 from pytest_calico_ipip.evidence import Evidence
 from pytest_calico_ipip.model.absent import Absent
 from pytest_calico_ipip.model.wire import Capture, Header, Icmp, Packet, Tcp
@@ -69,8 +69,8 @@ def decode(taps: Sequence[TapFile]) -> tuple[tuple[Packet, ...], tuple[str, ...]
         raise DecodeProblem(f"the captures hold {size} bytes, more than {MOST_BYTES}: capture with a snap length")
     if shutil.which("tshark") is None:
         raise DecodeProblem("tshark is not installed on this machine: install it (apt-get install tshark)")
-    with tempfile.TemporaryDirectory(prefix="calico-ipip-decode-") as folder:
-        merged = Path(folder) / "merged.pcapng"
+    with temporary.made("decode") as folder:
+        merged = folder / "merged.pcapng"
         places = merge([tap.pcap for tap in taps], merged)
         lines = _run_child(merged, total, most=LINE * (total + 1) + 3 * size)
     packets: list[Packet] = []

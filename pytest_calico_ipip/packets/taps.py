@@ -36,7 +36,8 @@ state() {
 }
 end_all() { [ -z "$pids" ] || kill -INT $pids 2>/dev/null; wait; pids=; }
 trap 'end_all; rm -rf "$d"' EXIT
-trap 'exit 143' HUP INT TERM
+# PIPE: where we were killed, whatever it says next would end it before its EXIT
+trap 'exit 143' HUP INT TERM PIPE
 """
 _WAIT = r"""
 tries=0

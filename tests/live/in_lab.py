@@ -83,17 +83,18 @@ def interrupted(api: Api, nodes: Sequence[str]) -> dict[str, Any]:
 
 
 def killed(api: Api, nodes: Sequence[str]) -> dict[str, Any]:
-    """SIGKILL while the taps are open: nobody is left to clean up but the other ends of the connections."""
+    """SIGKILL while the taps are open: the other ends of the connections clean up, and the run's survivor."""
     command = [sys.executable, "-m", "pytest_calico_ipip.observation", "killed"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as observer:
         assert observer.stderr is not None
         for line in observer.stderr:
             if line.startswith("Sending"):
                 observer.kill()
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 30
     while True:
         seen = left(api, nodes)
-        if time.monotonic() > deadline or not (any(seen["nodes"]) or seen["ssh"]):
+        gone = not (any(seen["nodes"]) or seen["ssh"] or seen["sockets"]) and len(seen["namespaces"]) == 1
+        if gone or time.monotonic() > deadline:
             return {"left": seen}
         time.sleep(0.2)
 
@@ -128,7 +129,7 @@ def left(api: Api, nodes: Sequence[str]) -> dict[str, Any]:
             subprocess.run(["ssh", node, command], capture_output=True, text=True, check=True).stdout for node in nodes
         ],
         "ssh": [name for name in running() if name == "ssh"],
-        "sockets": [path.name for path in Path("/tmp").glob("ipip-ssh-*")],
+        "sockets": [path.name for path in Path("/tmp").glob("ipip-run-*")],
     }
 
 

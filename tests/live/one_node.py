@@ -109,7 +109,7 @@ def main(directory: Path, shell: str) -> dict[str, Any]:
         "probes": told,
         "left": sorted(path.name for path in work.iterdir()),
         "tcpdumps": processes.count("tcpdump"),
-        "sockets": sorted(path.name for path in directory.glob("ipip-ssh-*")),
+        "sockets": sorted(path.name for path in directory.glob("ipip-run-*")),
     }
 
 

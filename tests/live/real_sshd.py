@@ -81,7 +81,7 @@ def main(directory: Path) -> dict[str, Any]:
     told["too much"] = too_much(settings)
     daemon.terminate()
     daemon.wait(5)
-    told["left"] = sorted(path.name for path in temporary.glob("ipip-ssh-*"))
+    told["left"] = sorted(path.name for path in temporary.glob("ipip-run-*"))
     processes = subprocess.run(["ps", "-eo", "comm"], capture_output=True, text=True, check=True).stdout.split()
     told["ssh processes"] = processes.count("ssh")
     return told

@@ -12,7 +12,7 @@ import pytest
 from pytest_calico_ipip.cluster.cleanup import expired
 from pytest_calico_ipip.cluster.connection import Api
 from pytest_calico_ipip.cluster.pod_status import hopeless, waiting_reason
-from pytest_calico_ipip.cluster.pods import EXPIRES, RUN_LABEL, TIME, PodsUnderTest, manifest
+from pytest_calico_ipip.cluster.pods import EXPIRES, KEPT, RUN_LABEL, TIME, PodsUnderTest, manifest
 from pytest_calico_ipip.cluster.problems import ApiRefusal, Unauthorized
 from pytest_calico_ipip.errors import SetupProblem
 from pytest_calico_ipip.settings import Settings
@@ -87,6 +87,41 @@ def test_whatever_happens_they_end(error: type[BaseException] | BaseException) -
     with pytest.raises(BaseException), pods(api):  # noqa: PT011, B017
         raise error
     assert api.sent[-1][0] == "DELETE"
+
+
+def test_an_api_server_that_is_gone_at_the_end_is_asked_once() -> None:
+    """One sentence for everything that stays, which says who goes on trying; nobody waits for each pod in turn."""
+
+    class Gone(InMemory):
+        def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+            super().send(method, path, body)
+            if method == "DELETE":
+                raise SetupProblem("it does not answer in time", "look")
+            return {}
+
+    api = Gone([])
+    with pods(api, namespace="team") as under_test:
+        pass
+    assert [method for method, _ in api.sent].count("DELETE") == 1
+    (told,) = under_test.problems
+    assert "and 3 more were not deleted: it does not answer in time. A small process goes on trying" in told
+    assert "--ipip-cleanup" in told
+
+
+def test_what_is_kept_is_not_deleted_and_says_that_it_is_kept() -> None:
+    """It has no end that another run would remove it after; its pods end by themselves after a day."""
+    api = InMemory([])
+    with pods(api, keep=True, node_access="pod"):
+        pass
+    assert {method for method, _ in api.sent} == {"POST"}
+    assert all(KEPT in body["metadata"]["annotations"] for body in api.bodies)
+    assert all(EXPIRES not in body["metadata"]["annotations"] for body in api.bodies)
+    assert {body["spec"]["activeDeadlineSeconds"] for body in api.bodies[1:]} == {24 * 3600}
+
+
+def test_every_pod_ends_by_itself_when_the_runs_time_is_over() -> None:
+    """Also where everything that could delete it is gone."""
+    assert manifest({"name": "x"}, "n1", Settings())["spec"]["activeDeadlineSeconds"] == Settings().longest
 
 
 def test_what_was_made_before_a_refusal_ends_too() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 import pytest_calico_ipip.judge.load
 import pytest_calico_ipip.observation
+from pytest_calico_ipip.cluster.entrusted import Entrusted
 from pytest_calico_ipip.errors import SetupProblem
 from pytest_calico_ipip.evidence import Evidence
 from pytest_calico_ipip.model.absent import Absent
@@ -39,7 +40,12 @@ class Observers:
     problem: SetupProblem | None = None
 
     def observe(
-        self, settings: Settings, nodes: Sequence[str], evidence: Evidence, progress: Callable[[str], None]
+        self,
+        settings: Settings,
+        nodes: Sequence[str],
+        evidence: Evidence,
+        progress: Callable[[str], None],
+        entrusted: Entrusted,
     ) -> None:
         """As `observation.observe`."""
         self.told.append((settings, tuple(nodes), evidence.root))

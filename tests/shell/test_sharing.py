@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import pytest_calico_ipip.observation
+from pytest_calico_ipip.cluster.entrusted import Entrusted
 from pytest_calico_ipip.errors import SetupProblem
 from pytest_calico_ipip.evidence import Evidence
 from pytest_calico_ipip.settings import Settings
@@ -27,10 +28,15 @@ class Writers(Observers):
     """Observers whose evidence real judges can read."""
 
     def observe(
-        self, settings: Settings, nodes: Sequence[str], evidence: Evidence, progress: Callable[[str], None]
+        self,
+        settings: Settings,
+        nodes: Sequence[str],
+        evidence: Evidence,
+        progress: Callable[[str], None],
+        entrusted: Entrusted,
     ) -> None:
         """As `observation.observe`: a folder a node, and run.json."""
-        super().observe(settings, nodes, evidence, progress)
+        super().observe(settings, nodes, evidence, progress, entrusted)
         for node in nodes:
             evidence.node(node).mkdir(parents=True)
         evidence.run.write_text(json.dumps({"live": True, "selected": list(nodes), "problems": ["n1 hummed"]}))
