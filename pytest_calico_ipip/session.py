@@ -50,7 +50,7 @@ def live(config: pytest.Config) -> bool:
 def observes(config: pytest.Config) -> bool:
     """Whether the settings, as far as they are in order, lead to a cluster."""
     try:
-        return settings(config).kubeconfig is not None
+        return settings(config).live
     except UsageProblem:
         return False
 
@@ -222,5 +222,6 @@ def source(decided: Settings) -> str:
     """Where a run looks, in one line: context and server, or the evidence; never a credential."""
     if decided.replay is not None:
         return plain(f"replay of {decided.replay}")
-    place = f"context {decided.context} at {decided.server}, from {decided.kubeconfig}"
+    by = "its service account (in-cluster configuration)" if decided.in_cluster else decided.kubeconfig
+    place = f"{decided.place}, from {by}"
     return plain(f"embedded lab, {place}" if decided.in_lab else place)

@@ -1,4 +1,4 @@
-"""How to reach an API server: address, TLS and credentials, as a kubeconfig has them.
+"""How to reach an API server: address, TLS and credentials, as a kubeconfig or a pod's service account has them.
 
 Whatever a kubeconfig may hold, the official client understands it. Loading that client takes a second on a slow
 machine, though, and a token beside a certificate authority needs none of it: such a file is read here.
@@ -11,7 +11,7 @@ import os
 import ssl
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +30,16 @@ class Access:
 
     server: str
     tls: ssl.SSLContext
-    authorization: Callable[[], str | None]
+    authorization: Callable[[], str | None] = field(repr=False)
     server_name: str | None = None  # the name in its certificate, where that is not the address
-    proxy: str | None = None
+    proxy: str | None = field(default=None, repr=False)  # may hold a password
     no_proxy: str | None = None
 
 
 def access(settings: Settings) -> Access:
-    """Read the kubeconfig; nothing is sent yet, unless a credential plugin of it does. Raises `SetupProblem`."""
+    """Read what the settings name; nothing is sent yet, unless a credential plugin does. Raises `SetupProblem`."""
+    if settings.in_cluster:
+        return _of_the_pod()
     if settings.kubeconfig is None:
         raise SetupProblem("No kubeconfig was given", "Name one with --kubeconfig FILE.")
     try:
@@ -79,6 +81,22 @@ def _simple(path: Path, context: str | None) -> Access | None:
     return Access(str(server).rstrip("/"), tls, lambda: f"Bearer {token}")
 
 
+def _of_the_pod() -> Access:
+    """The pod's service account, as the official client takes it: the token's file is read again every minute."""
+    from kubernetes import client, config
+
+    configuration = client.Configuration()
+    try:
+        config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call,unused-ignore]
+        return _configured(configuration)
+    except (config.ConfigException, OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise SetupProblem(
+            f"The pod's service account cannot be used: {one_line(str(error), 200)}",
+            "Its token, certificate authority and API server's address come from the kubelet: see the pod's "
+            "serviceAccountName and automountServiceAccountToken.",
+        ) from error
+
+
 def _official(path: Path, context: str | None) -> Access:
     """The official client: client certificates, credential plugins and auth providers, proxies, and its own errors."""
     from kubernetes import client, config
@@ -90,15 +108,27 @@ def _official(path: Path, context: str | None) -> Access:
         )
     except config.ConfigException as error:
         raise ValueError(str(error)) from error
+    return _configured(configuration)
+
+
+def _configured(configuration: Any) -> Access:
+    from kubernetes.config import ConfigException
+
     tls = _tls(configuration.ssl_ca_cert, None, verify=configuration.verify_ssl)
     if configuration.cert_file:
         tls.load_cert_chain(configuration.cert_file, configuration.key_file)
     one_at_a_time = threading.Lock()  # a credential plugin may be run to refresh a token
 
     def authorization() -> str | None:
-        with one_at_a_time:
-            token = configuration.auth_settings().get("BearerToken")
-        return token["value"] if token else None
+        try:
+            with one_at_a_time:
+                token = configuration.auth_settings().get("BearerToken")
+        except (ConfigException, OSError) as error:
+            raise SetupProblem(
+                f"The credentials for {configuration.host} could not be renewed: {one_line(str(error), 200)}",
+                "Log in again; in a pod, see whether its service account is still there.",
+            ) from error
+        return token["value"].strip() if token else None
 
     return Access(
         configuration.host.rstrip("/"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
@@ -140,4 +142,13 @@ def _bypasses(access: Access) -> bool:
     """Whether no_proxy names this server, by its host's name or its end."""
     host = urlsplit(access.server).hostname or ""
     names = [name.strip().lstrip(".") for name in (access.no_proxy or "").split(",")]
-    return any(name and (name == "*" or host == name or host.endswith(f".{name}")) for name in names)
+    return any(
+        name and (name == "*" or host == name or host.endswith(f".{name}") or _inside(host, name)) for name in names
+    )
+
+
+def _inside(host: str, network: str) -> bool:
+    """Whether an address is in a CIDR: how clusters' own networks are named there."""
+    with contextlib.suppress(ValueError):
+        return "/" in network and ip_address(host) in ip_network(network, strict=False)
+    return False
