@@ -129,7 +129,7 @@ def recorded_problems(root: Path) -> tuple[str, ...]:
     """What the observers of this evidence met, each a sentence; nothing where they wrote no run.json."""
     try:
         problems = json.loads((root / "run.json").read_bytes()).get("problems", [])
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return ()  # evidence made by hand; what is wrong inside it is the judges' to say
     return tuple(problem for problem in problems if isinstance(problem, str)) if isinstance(problems, list) else ()
 

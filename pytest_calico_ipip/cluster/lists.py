@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote
 
-from pytest_calico_ipip.cluster.connection import Api
+from pytest_calico_ipip.cluster.connection import Api, items
 from pytest_calico_ipip.cluster.problems import ApiRefusal
 from pytest_calico_ipip.errors import SetupProblem
 from pytest_calico_ipip.evidence import Evidence
@@ -87,7 +87,7 @@ def fetch(api: Api, evidence: Evidence, *, after: bool = False) -> tuple[dict[st
 def _configmaps(api: Api, daemonsets: bytes) -> tuple[Sequence[dict[str, Any]], list[str]]:
     """The ConfigMaps that calico-node's environment refers to, reduced to the keys that it names."""
     wanted: dict[tuple[str, str], set[str]] = {}
-    for item in json.loads(daemonsets).get("items") or []:
+    for item in items(daemonsets):
         namespace = item.get("metadata", {}).get("namespace", "")
         spec = item.get("spec", {}).get("template", {}).get("spec", {})
         for container in spec.get("containers") or []:

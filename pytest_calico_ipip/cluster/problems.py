@@ -101,7 +101,7 @@ def _message(body: bytes) -> str:
     """The `message` of a Kubernetes Status, or the beginning of whatever answered."""
     try:
         status = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return one_line(body, 200)
     return one_line(str(status.get("message", "")), 300) if isinstance(status, dict) else ""
 

@@ -57,7 +57,7 @@ class StandIn:
         self.address = f"https://127.0.0.1:{self.server.server_address[1]}"
         self.kubeconfig = directory / "kubeconfig"
         self.write_kubeconfig({"token": TOKEN})
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
     def write_kubeconfig(self, user: dict[str, Any], authority: bytes | None = None) -> None:
         """A kubeconfig (JSON is YAML) for one user."""
