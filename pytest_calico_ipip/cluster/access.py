@@ -14,7 +14,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
 
+from pytest_calico_ipip.cluster.secret import Secret, unlogged
 from pytest_calico_ipip.errors import SetupProblem
 from pytest_calico_ipip.remote import one_line
 from pytest_calico_ipip.settings import Settings
@@ -30,9 +32,10 @@ class Access:
 
     server: str
     tls: ssl.SSLContext
-    authorization: Callable[[], str | None] = field(repr=False)
+    authorization: Callable[[], Secret | None] = field(repr=False)
     server_name: str | None = None  # the name in its certificate, where that is not the address
-    proxy: str | None = field(default=None, repr=False)  # may hold a password
+    proxy: str | None = None  # its URL, without user and password
+    proxy_login: Secret | None = None  # "user:password"
     no_proxy: str | None = None
 
 
@@ -66,11 +69,11 @@ def _simple(path: Path, context: str | None) -> Access | None:
         raise ValueError("it is not YAML") from None  # the parser's own words quote the file, and it has credentials
     except (KeyError, TypeError):
         return None  # the official client says what is wrong
-    token, server = user.get("token"), cluster.get("server")
-    if not (
-        set(cluster) <= _SIMPLE_CLUSTER and set(user) == _SIMPLE_USER and token and str(server).startswith("https:")
-    ):
+    server = cluster.get("server")
+    simple = set(cluster) <= _SIMPLE_CLUSTER and set(user) == _SIMPLE_USER and user["token"]
+    if not simple or not str(server).startswith("https:"):
         return None
+    authorization = _header(f"Bearer {user.pop('token')}")
     authority = cluster.get("certificate-authority")
     data = cluster.get("certificate-authority-data")
     tls = _tls(
@@ -78,7 +81,7 @@ def _simple(path: Path, context: str | None) -> Access | None:
         base64.b64decode(data).decode("ascii") if data else None,
         verify=not cluster.get("insecure-skip-tls-verify"),
     )
-    return Access(str(server).rstrip("/"), tls, lambda: f"Bearer {token}")
+    return Access(without_login(str(server))[0], tls, lambda: authorization)
 
 
 def _of_the_pod() -> Access:
@@ -103,12 +106,20 @@ def _official(path: Path, context: str | None) -> Access:
 
     configuration = client.Configuration()
     try:
-        config.load_kube_config(  # type: ignore[no-untyped-call,unused-ignore]
-            config_file=str(path), context=context, client_configuration=configuration, persist_config=False
-        )
+        with unlogged() as said:
+            config.load_kube_config(  # type: ignore[no-untyped-call,unused-ignore]
+                config_file=str(path), context=context, client_configuration=configuration, persist_config=False
+            )
     except config.ConfigException as error:
         raise ValueError(str(error)) from error
+    _refuse_a_failed_plugin(said)
     return _configured(configuration)
+
+
+def _refuse_a_failed_plugin(said: list[str]) -> None:
+    """The client only logs it, and goes on without credentials; behind its first sentence is the plugin's own."""
+    if said:
+        raise ValueError(f"its credential plugin failed: {said[0].partition('. ')[0]}")
 
 
 def _configured(configuration: Any) -> Access:
@@ -119,25 +130,42 @@ def _configured(configuration: Any) -> Access:
         tls.load_cert_chain(configuration.cert_file, configuration.key_file)
     one_at_a_time = threading.Lock()  # a credential plugin may be run to refresh a token
 
-    def authorization() -> str | None:
+    def authorization() -> Secret | None:
         try:
-            with one_at_a_time:
+            with one_at_a_time, unlogged() as said:
                 token = configuration.auth_settings().get("BearerToken")
-        except (ConfigException, OSError) as error:
+            _refuse_a_failed_plugin(said)
+            return _header(str(token["value"]).strip()) if token else None
+        except (ConfigException, OSError, ValueError) as error:
             raise SetupProblem(
                 f"The credentials for {configuration.host} could not be renewed: {one_line(str(error), 200)}",
                 "Log in again; in a pod, see whether its service account is still there.",
             ) from error
-        return token["value"].strip() if token else None
 
+    proxy, login = without_login(configuration.proxy) if configuration.proxy else (None, None)
     return Access(
-        configuration.host.rstrip("/"),
+        without_login(configuration.host)[0],
         tls,
         authorization,
         getattr(configuration, "tls_server_name", None),
-        configuration.proxy,
+        proxy,
+        login,
         configuration.no_proxy,
     )
+
+
+def without_login(url: str) -> tuple[str, Secret | None]:
+    """A URL without user and password, and these: "user:password"."""
+    parts = urlsplit(url.rstrip("/"))
+    login, _, place = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=place)), Secret(unquote(login)) if login else None
+
+
+def _header(value: str) -> Secret:
+    """What an Authorization header may hold. Raises ValueError, which does not quote it."""
+    if not (value.isascii() and value.isprintable()):
+        raise ValueError("its token has characters that no header may hold")
+    return Secret(value)
 
 
 def _tls(ca_file: str | None, ca_data: str | None, *, verify: bool) -> ssl.SSLContext:

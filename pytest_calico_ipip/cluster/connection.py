@@ -13,6 +13,7 @@ from urllib.parse import urlencode, urlsplit
 from pytest_calico_ipip.cluster.access import Access, access
 from pytest_calico_ipip.cluster.problems import refused, unreachable
 from pytest_calico_ipip.cluster.retries import retries
+from pytest_calico_ipip.cluster.secret import Secret
 from pytest_calico_ipip.errors import SetupProblem
 from pytest_calico_ipip.remote import one_line
 from pytest_calico_ipip.settings import Settings
@@ -39,7 +40,9 @@ class Api:
             options["server_hostname"] = access.server_name
         self._pool: urllib3.PoolManager
         if access.proxy and not _bypasses(access):
-            self._pool = urllib3.ProxyManager(access.proxy, **options)
+            login = urllib3.make_headers(proxy_basic_auth=access.proxy_login) if access.proxy_login else {}
+            hidden = {name: Secret(value) for name, value in login.items()}
+            self._pool = urllib3.ProxyManager(access.proxy, proxy_headers=hidden, **options)
         else:
             self._pool = urllib3.PoolManager(**options)
 

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from pytest_calico_ipip.cluster.connection import CONNECT_SECONDS, Api
+from pytest_calico_ipip.cluster.secret import Secret
 from pytest_calico_ipip.remote import one_line
 
 LIMIT = 16 * 1024 * 1024  # bytes of output
@@ -198,13 +199,16 @@ def _options(api: Api) -> dict[str, Any]:
         tls["server_hostname"] = access.server_name
     options: dict[str, Any] = {
         "sslopt": tls,
-        "header": [f"Authorization: {authorization}"] if authorization else [],
+        "header": [Secret(f"Authorization: {authorization}")] if authorization else [],
         "subprotocols": ["v5.channel.k8s.io", "v4.channel.k8s.io"],
         "http_no_proxy": (access.no_proxy or "").split(",") if access.proxy else ["*"],
     }
     if access.proxy:
         proxy = urlsplit(access.proxy)
         options.update(http_proxy_host=proxy.hostname, http_proxy_port=proxy.port, proxy_type=proxy.scheme)
+        if access.proxy_login:
+            user, _, password = access.proxy_login.partition(":")
+            options["http_proxy_auth"] = (user, Secret(password))
     return options
 
 
