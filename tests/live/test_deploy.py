@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,28 @@ def test_the_results_come_out_of_the_log(log: tuple[int, str], tmp_path: Path) -
     subprocess.run(["sh", "-ec", command[1]], input=text, text=True, cwd=tmp_path, check=True, capture_output=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["junit.xml", "report.html"]
     assert "POOL-1" in (tmp_path / "junit.xml").read_text()
+
+
+def test_a_job_that_is_deleted_ends_in_order(tmp_path: Path) -> None:
+    """A kubelet's SIGTERM interrupts pytest, so that what was made is deleted; what was written is printed."""
+    (tmp_path / "test_long.py").write_text(
+        "import pathlib, time, pytest\n"
+        "@pytest.fixture\ndef made():\n    yield\n    pathlib.Path('deleted').touch()\n"
+        "def test_long(made):\n    pathlib.Path('begun').touch()\n    time.sleep(60)\n"
+    )
+    command = [sys.executable, "-m", in_job.__name__, "-p", "no:cacheprovider", "test_long.py"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "begun").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.terminate()
+        said, _ = process.communicate(timeout=30)
+    assert process.returncode == pytest.ExitCode.INTERRUPTED
+    assert (tmp_path / "deleted").exists()
+    assert in_job.END in said
+    assert said.splitlines()[-1] == "pytest ended with status 2"
 
 
 def test_what_has_no_room_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
