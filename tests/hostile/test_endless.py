@@ -63,6 +63,7 @@ def pods(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     for process in made.runtime.processes:
         made.call(process.kill)
         asyncio.run_coroutine_threadsafe(process.wait(), made._loop).result(10)
+        made.call(process._process._transport.close)  # type: ignore[attr-defined]
     made.stop()
 
 

@@ -153,7 +153,9 @@ def test_the_terminal_gets_no_control_characters_and_no_forged_verdict(run: Run)
 
 def test_a_command_to_read_it_again_is_safe_to_paste(run: Run) -> None:
     """Where a name stands in a command that people are told to type, it is one quoted word of it."""
-    commands = [line.partition("again")[2].strip() for line in run.said.splitlines() if re.match(r"^ +again  ", line)]
+    found = re.findall(r"^ +(again  +|next: )(.*)$", run.said, re.MULTILINE)
+    commands = [command for _, command in found]
+    assert {kind.strip() for kind, _ in found} == {"again", "next:"}
     assert [command for command in commands if COMMAND in command]
     for command in commands:
         for poisonous in (COMMAND, "`touch POISON`"):
