@@ -33,6 +33,7 @@ class Gathering:
         self.ledger = Ledger()
         self.causes: tuple[Cause, ...] = ()
         self.baseline_problem = ""
+        self.sentence = ""  # the run in one line, once it has been shown
         self.told: dict[str, list[str]] = {}  # what the judges of xdist's workers noted
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -105,6 +106,7 @@ class Gathering:
         terminalreporter.section(words(language).say("verdict.title"))
         for line in verdict(self.ledger, self._kept(settings), columns, interrupted, self.causes, language):
             terminalreporter.write_line(line.text, **line.markup)
+            self.sentence = line.text
 
     def _explain(self, terminalreporter: TerminalReporter, language: str, columns: int) -> None:
         """The lesson stands above the verdict, which stays the last thing of all."""

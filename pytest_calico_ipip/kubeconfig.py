@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,9 @@ def read(path: Path | None, context: str | None) -> tuple[Path, Found]:
             f"kubeconfig {path}: context {wanted!r} names the cluster {cluster!r}, which the file does not have",
             f"mend the file, or choose another context with --ipip-context: {_names(contexts)}",
         )
-    return path, Found(context=wanted, server=str(clusters[cluster].get("server") or ""))
+    # a user and password in it are for no eyes
+    server = re.sub("//[^/]*@", "//", str(clusters[cluster].get("server") or ""))
+    return path, Found(context=wanted, server=server)
 
 
 def _document(path: Path) -> dict[str, Any]:

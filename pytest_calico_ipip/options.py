@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_calico_ipip import in_cluster
 from pytest_calico_ipip.errors import UsageProblem
 from pytest_calico_ipip.report.messages import LANGUAGES
 from pytest_calico_ipip.settings import Settings
@@ -48,7 +49,12 @@ class Option:
         return "KUBECONFIG" if self.flag == "--kubeconfig" else self.dest.upper()
 
 
-KUBECONFIG = Option("--kubeconfig", "judge the cluster that this kubeconfig leads to", "path", "FILE")
+KUBECONFIG = Option(
+    "--kubeconfig",
+    "judge the cluster that this kubeconfig leads to; `in-cluster`: the one this pod runs in",
+    "path",
+    "FILE",
+)
 LAB = Option("--ipip-lab", "no cluster: judge the embedded lab, a cluster on this machine", "flag")
 REPLAY = Option("--ipip-replay", "no cluster: judge the evidence that an earlier run kept", "path", "DIR")
 SOURCES = (KUBECONFIG, LAB, REPLAY)
@@ -251,6 +257,9 @@ class Given:
 def settings(given: Given) -> Settings:
     """Everything decided; raises UsageProblem for what is wrong before any contact with a cluster."""
     source = given.source()
+    inside = source is KUBECONFIG and given.text("--kubeconfig") == in_cluster.NAME
+    if source is None and in_cluster.offered():
+        source, inside = KUBECONFIG, True
     if source is None:
         raise UsageProblem(
             "no cluster to judge: neither --kubeconfig FILE, nor --ipip-lab, nor --ipip-replay DIR is given",
@@ -264,6 +273,12 @@ def settings(given: Given) -> Settings:
     server = ""
     if source is REPLAY:
         replay = _replay(given)
+    elif inside:
+        if context is not None:
+            raise UsageProblem(
+                f"--ipip-context is {context!r}, and {in_cluster.NAME} configuration has no contexts", "leave it out"
+            )
+        server = in_cluster.server()
     elif source is KUBECONFIG:
         from pytest_calico_ipip import kubeconfig as reader  # YAML is not paid for by a replay
 
@@ -271,6 +286,7 @@ def settings(given: Given) -> Settings:
         context, server = found.context, found.server
     return Settings(
         kubeconfig=kubeconfig,
+        in_cluster=inside,
         context=context,
         replay=replay,
         in_lab=given.in_lab,

@@ -53,7 +53,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 
 def _clean_up(config: pytest.Config) -> int:
     settings = session.settings(config)
-    if settings.kubeconfig is None:
+    if not settings.live:
         raise UsageProblem("--ipip-cleanup needs a cluster", "give --kubeconfig FILE")
     from pytest_calico_ipip.cluster.cleanup import cleanup  # loads the Kubernetes client
 
@@ -65,7 +65,7 @@ def _clean_up(config: pytest.Config) -> int:
     for name in deleted:
         print(f"deleted {name}")
     if not deleted:
-        print(f"nothing to delete: no leftovers in context {settings.context}")
+        print(f"nothing to delete: no leftovers in {settings.place}")
     return int(pytest.ExitCode.OK)
 
 

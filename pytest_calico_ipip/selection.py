@@ -59,7 +59,7 @@ def read(settings: Settings, progress: Callable[[str], None]) -> Subjects:
     try:
         if settings.replay is not None:
             nodes = _recorded(settings)
-        elif settings.kubeconfig is None:
+        elif not settings.live:
             raise UsageProblem(
                 "the lab is entered before tests are collected, and nothing on the command line says that it is wanted",
                 "give --ipip-lab, or name the suite on the command line",
@@ -67,7 +67,7 @@ def read(settings: Settings, progress: Callable[[str], None]) -> Subjects:
         else:
             from pytest_calico_ipip.cluster.nodes import scope  # loads the Kubernetes client
 
-            progress(f"Reading the nodes of context {settings.context} at {settings.server}")
+            progress(f"Reading the nodes of {settings.place}")
             found = scope(settings)
             nodes = found.nodes
             if found.left_out:

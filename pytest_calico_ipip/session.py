@@ -52,7 +52,7 @@ def live(config: pytest.Config) -> bool:
 def observes(config: pytest.Config) -> bool:
     """Whether the settings, as far as they are in order, lead to a cluster."""
     try:
-        return settings(config).kubeconfig is not None
+        return settings(config).live
     except UsageProblem:
         return False
 
@@ -134,7 +134,7 @@ def recorded_problems(root: Path) -> tuple[str, ...]:
     """What the observers of this evidence met, each a sentence; nothing where they wrote no run.json."""
     try:
         problems = json.loads((root / "run.json").read_bytes()).get("problems", [])
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return ()  # evidence made by hand; what is wrong inside it is the judges' to say
     return tuple(problem for problem in problems if isinstance(problem, str)) if isinstance(problems, list) else ()
 
@@ -227,5 +227,6 @@ def source(decided: Settings) -> str:
     """Where a run looks, in one line: context and server, or the evidence; never a credential."""
     if decided.replay is not None:
         return plain(f"replay of {decided.replay}")
-    place = f"context {decided.context} at {decided.server}, from {decided.kubeconfig}"
+    by = "its service account (in-cluster configuration)" if decided.in_cluster else decided.kubeconfig
+    place = f"{decided.place}, from {by}"
     return plain(f"embedded lab, {place}" if decided.in_lab else place)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Settings:
-    """One run's settings. Exactly one of `kubeconfig` and `replay` is set (the lab sets `kubeconfig`)."""
+    """One run's settings. Exactly one of `kubeconfig`, `in_cluster` and `replay` is set (the lab sets `kubeconfig`)."""
 
     kubeconfig: Path | None = None
+    in_cluster: bool = False  # as the service account of the pod that this process runs in
     context: str | None = None
     replay: Path | None = None
     in_lab: bool = False  # this process runs inside the embedded lab
@@ -43,6 +44,20 @@ class Settings:
     explain: bool = False  # tell the walk of one packet
     language: str = "en"  # of the lesson and of the verdict
     server: str = ""  # the API server's address as the kubeconfig has it, for messages; never a credential
+
+    @property
+    def live(self) -> bool:
+        """Whether they lead to a cluster."""
+        return self.kubeconfig is not None or self.in_cluster
+
+    @property
+    def place(self) -> str:
+        """The cluster, in words."""
+        return (
+            f"the cluster of this pod at {self.server}"
+            if self.in_cluster
+            else f"context {self.context} at {self.server}"
+        )
 
     @property
     def longest(self) -> float:

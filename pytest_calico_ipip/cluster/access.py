@@ -1,4 +1,4 @@
-"""How to reach an API server: address, TLS and credentials, as a kubeconfig has them.
+"""How to reach an API server: address, TLS and credentials, as a kubeconfig or a pod's service account has them.
 
 Whatever a kubeconfig may hold, the official client understands it. Loading that client takes a second on a slow
 machine, though, and a token beside a certificate authority needs none of it: such a file is read here.
@@ -11,11 +11,13 @@ import os
 import ssl
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from pytest_calico_ipip.cluster.proxies import VARIABLES, Proxy, proxy_for
+from pytest_calico_ipip.cluster.secret import Secret, unlogged
 from pytest_calico_ipip.errors import SetupProblem
 from pytest_calico_ipip.remote import one_line
 from pytest_calico_ipip.settings import Settings
@@ -30,13 +32,15 @@ class Access:
 
     server: str
     tls: ssl.SSLContext
-    authorization: Callable[[], str | None]
+    authorization: Callable[[], Secret | None] = field(repr=False)
     server_name: str | None = None  # the name in its certificate, where that is not the address
     proxy: Proxy | None = None  # on the way there, where one is
 
 
 def access(settings: Settings) -> Access:
-    """Read the kubeconfig; nothing is sent yet, unless a credential plugin of it does. Raises `SetupProblem`."""
+    """Read what the settings name; nothing is sent yet, unless a credential plugin does. Raises `SetupProblem`."""
+    if settings.in_cluster:
+        return _of_the_pod()
     if settings.kubeconfig is None:
         raise SetupProblem("No kubeconfig was given", "Name one with --kubeconfig FILE.")
     try:
@@ -61,11 +65,11 @@ def _simple(path: Path, context: str | None) -> Access | None:
         raise ValueError("it is not YAML") from None  # the parser's own words quote the file, and it has credentials
     except (KeyError, TypeError):
         return None  # the official client says what is wrong
-    token, server = user.get("token"), cluster.get("server")
-    if not (
-        set(cluster) <= _SIMPLE_CLUSTER and set(user) == _SIMPLE_USER and token and str(server).startswith("https:")
-    ):
+    server = cluster.get("server")
+    simple = set(cluster) <= _SIMPLE_CLUSTER and set(user) == _SIMPLE_USER and user["token"]
+    if not simple or not str(server).startswith("https:"):
         return None
+    authorization = _header(f"Bearer {user.pop('token')}")
     authority = cluster.get("certificate-authority")
     data = cluster.get("certificate-authority-data")
     tls = _tls(
@@ -73,8 +77,24 @@ def _simple(path: Path, context: str | None) -> Access | None:
         base64.b64decode(data).decode("ascii") if data else None,
         verify=not cluster.get("insecure-skip-tls-verify"),
     )
-    proxy = proxy_for(str(server), None, os.environ)
-    return Access(str(server).rstrip("/"), tls, lambda: f"Bearer {token}", proxy=proxy)
+    address = without_login(str(server))
+    return Access(address, tls, lambda: authorization, proxy=proxy_for(address, None, os.environ))
+
+
+def _of_the_pod() -> Access:
+    """The pod's service account, as the official client takes it: the token's file is read again every minute."""
+    from kubernetes import client, config
+
+    configuration = client.Configuration()
+    try:
+        config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call,unused-ignore]
+        return _configured(configuration)
+    except (config.ConfigException, OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise SetupProblem(
+            f"The pod's service account cannot be used: {one_line(str(error), 200)}",
+            "Its token, certificate authority and API server's address come from the kubelet: see the pod's "
+            "serviceAccountName and automountServiceAccountToken.",
+        ) from error
 
 
 def _official(path: Path, context: str | None) -> Access:
@@ -82,35 +102,67 @@ def _official(path: Path, context: str | None) -> Access:
     from kubernetes import client, config
 
     configuration = client.Configuration()
-    of_environment = {os.environ[name] for name in VARIABLES if name in os.environ}
     try:
-        config.load_kube_config(  # type: ignore[no-untyped-call,unused-ignore]
-            config_file=str(path), context=context, client_configuration=configuration, persist_config=False
-        )
+        with unlogged() as said:
+            config.load_kube_config(  # type: ignore[no-untyped-call,unused-ignore]
+                config_file=str(path), context=context, client_configuration=configuration, persist_config=False
+            )
     except config.ConfigException as error:
         raise ValueError(str(error)) from error
+    _refuse_a_failed_plugin(said)
+    return _configured(configuration)
+
+
+def _refuse_a_failed_plugin(said: list[str]) -> None:
+    """The client only logs it, and goes on without credentials; behind its first sentence is the plugin's own."""
+    if said:
+        raise ValueError(f"its credential plugin failed: {said[0].partition('. ')[0]}")
+
+
+def _configured(configuration: Any) -> Access:
+    from kubernetes.config import ConfigException
+
     tls = _tls(configuration.ssl_ca_cert, None, verify=configuration.verify_ssl)
     if configuration.cert_file:
         tls.load_cert_chain(configuration.cert_file, configuration.key_file)
     one_at_a_time = threading.Lock()  # a credential plugin may be run to refresh a token
 
-    def authorization() -> str | None:
-        with one_at_a_time:
-            token = configuration.auth_settings().get("BearerToken")
-        return token["value"] if token else None
+    def authorization() -> Secret | None:
+        try:
+            with one_at_a_time, unlogged() as said:
+                token = configuration.auth_settings().get("BearerToken")
+            _refuse_a_failed_plugin(said)
+            return _header(str(token["value"]).strip()) if token else None
+        except (ConfigException, OSError, ValueError) as error:
+            raise SetupProblem(
+                f"The credentials for {configuration.host} could not be renewed: {one_line(str(error), 200)}",
+                "Log in again; in a pod, see whether its service account is still there.",
+            ) from error
 
+    # what the client took from the environment is no proxy-url
+    of_environment = {os.environ.get(name) for name in VARIABLES}
+    named = configuration.proxy if configuration.proxy not in of_environment else None
+    address = without_login(configuration.host)
     return Access(
-        configuration.host.rstrip("/"),
+        address,
         tls,
         authorization,
         getattr(configuration, "tls_server_name", None),
-        proxy_for(
-            configuration.host,
-            # what the client took from the environment is no proxy-url
-            configuration.proxy if configuration.proxy not in of_environment else None,
-            os.environ,
-        ),
+        proxy_for(address, named, os.environ),
     )
+
+
+def without_login(url: str) -> str:
+    """A URL without user and password, which nothing may show."""
+    parts = urlsplit(url.rstrip("/"))
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _header(value: str) -> Secret:
+    """What an Authorization header may hold. Raises ValueError, which does not quote it."""
+    if not (value.isascii() and value.isprintable()):
+        raise ValueError("its token has characters that no header may hold")
+    return Secret(value)
 
 
 def _tls(ca_file: str | None, ca_data: str | None, *, verify: bool) -> ssl.SSLContext:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -10,7 +11,9 @@ from urllib.parse import urlencode
 from pytest_calico_ipip.cluster.access import Access, access
 from pytest_calico_ipip.cluster.problems import refused, unreachable
 from pytest_calico_ipip.cluster.retries import retries
+from pytest_calico_ipip.cluster.secret import Secret
 from pytest_calico_ipip.errors import SetupProblem
+from pytest_calico_ipip.remote import one_line
 from pytest_calico_ipip.settings import Settings
 
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
 LIMIT = 512 * 1024 * 1024  # bytes of one answer
+LARGEST_EVENT = 16 * 1024 * 1024  # bytes; no object that etcd takes is larger than a tenth of it
 
 
 class Api:
@@ -34,9 +38,9 @@ class Api:
             options["server_hostname"] = access.server_name
         self._pool: urllib3.PoolManager
         if access.proxy is not None:
-            known = f"{access.proxy.user}:{access.proxy.password}" if access.proxy.user else None
-            headers = urllib3.make_headers(proxy_basic_auth=known)
-            self._pool = urllib3.ProxyManager(access.proxy.url, proxy_headers=headers, **options)
+            login = urllib3.make_headers(proxy_basic_auth=access.proxy.login) if access.proxy.user else {}
+            hidden = {name: Secret(value) for name, value in login.items()}
+            self._pool = urllib3.ProxyManager(access.proxy.url, proxy_headers=hidden, **options)
         else:
             self._pool = urllib3.PoolManager(**options)
 
@@ -55,20 +59,21 @@ class Api:
 
     def list(self, path: str, query: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
         """The items of a list."""
-        return _items(self.get(path, query))
+        return items(self.get(path, query))
 
     def send(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, query: Mapping[str, str] | None = None
     ) -> dict[str, Any]:
         """POST, DELETE and so on with a JSON body; the answer's object."""
         data = json.dumps(body).encode() if body is not None else None
-        answer = json.loads(self._request(method, path, query, data))
+        answer = decoded(self._request(method, path, query, data))
         return answer if isinstance(answer, dict) else {}
 
     def watch(self, path: str, query: Mapping[str, str], seconds: float) -> Iterator[dict[str, Any]]:
         """Events of a watch, from the objects that are there (as ADDED) on; ends after `seconds` at most."""
         import urllib3
 
+        deadline = time.monotonic() + seconds
         query = {**query, "watch": "true", "timeoutSeconds": str(max(1, int(seconds)))}
         timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=max(1.0, seconds))
         response = self._open("GET", path, query, None, timeout)
@@ -77,9 +82,12 @@ class Api:
             for piece in response.stream(65536):
                 *lines, rest = (rest + piece).split(b"\n")
                 for line in lines:
-                    event = json.loads(line) if line.strip() else None
+                    event = decoded(line) if line.strip() else None
                     if isinstance(event, dict):
                         yield event
+                # the server may go on for ever, with many events or with one
+                if len(rest) > LARGEST_EVENT or time.monotonic() > deadline:
+                    return
         except (urllib3.exceptions.HTTPError, OSError):
             return  # ended by time or by the server: the caller looks at its own clock and asks again
         finally:
@@ -132,7 +140,19 @@ class Api:
         return response
 
 
-def _items(body: bytes) -> list[dict[str, Any]]:
+def decoded(body: bytes) -> Any:
+    """The JSON of an answer. Raises `SetupProblem`: it is none, is cut off, or nests deeper than anybody can read."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise SetupProblem(
+            f"the API server's answer is no JSON that can be read: {one_line(body[:60])}",
+            "Is this a Kubernetes API, or does something between answer for it?",
+        ) from None
+
+
+def items(body: bytes) -> list[dict[str, Any]]:
     """The items of a list as the API server wrote it; `items: null` is an empty list."""
-    data = json.loads(body)
-    return [item for item in data.get("items") or [] if isinstance(item, dict)] if isinstance(data, dict) else []
+    data = decoded(body)
+    listed = data.get("items") if isinstance(data, dict) else None
+    return [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import socket
 import time
 from collections.abc import Sequence
@@ -12,9 +13,11 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from pytest_calico_ipip.cluster.connection import CONNECT_SECONDS, Api
+from pytest_calico_ipip.cluster.secret import Secret
 from pytest_calico_ipip.remote import one_line
 
 LIMIT = 16 * 1024 * 1024  # bytes of output
+LARGEST_MESSAGE = 32 * 1024 * 1024  # bytes; servers send some kilobytes at a time
 STDIN, STDOUT, STDERR, ERROR, CLOSE = 0, 1, 2, 3, 255  # channels of the protocol
 END_OF_INPUT = "v5.channel.k8s.io"  # since Kubernetes 1.30: standard input can be ended
 
@@ -67,6 +70,9 @@ class Execution:
             )
         except (websocket.WebSocketException, OSError, ValueError) as error:
             raise ExecProblem(f"exec in {namespace}/{pod} was refused: {_reason(error)}") from error
+        self._arrived = 0  # bytes of the message that is being read
+        self._receive = self._socket.frame_buffer.recv
+        self._socket.frame_buffer.recv = self._bounded
 
     @property
     def status(self) -> int | None:
@@ -79,6 +85,7 @@ class Execution:
 
         deadline = time.monotonic() + seconds
         while self.ended is None:
+            self._arrived = 0
             try:
                 self._socket.settimeout(max(0.1, deadline - time.monotonic()))
                 opcode, data = self._socket.recv_data()
@@ -119,6 +126,14 @@ class Execution:
             with contextlib.suppress(OSError):
                 socket.socket.shutdown(tcp, socket.SHUT_RDWR)  # not TLS's own, which may wait for the other side
 
+    def _bounded(self, size: int) -> bytes:
+        """The client itself would take a message of any size into memory."""
+        piece: bytes = self._receive(size)
+        self._arrived += len(piece)
+        if self._arrived > LARGEST_MESSAGE:
+            raise ValueError(f"a message of more than {LARGEST_MESSAGE >> 20} MiB")
+        return piece
+
     def _send(self, message: bytes) -> None:
         try:
             self._socket.send_binary(message)
@@ -153,17 +168,26 @@ def execute(
 
 def _ended(said: bytes, stderr: bytes) -> Executed:
     """The Status on the error channel gives the exit status, or says why there is none."""
-    try:
-        status = json.loads(said or b"{}")
-    except ValueError:
-        status = {}
+    status = _object(said)
     if status.get("status") == "Success":
         return Executed(0, b"", stderr)
-    for cause in (status.get("details") or {}).get("causes") or []:
-        if cause.get("reason") == "ExitCode" and str(cause.get("message")).isdigit():
-            return Executed(int(cause["message"]), b"", stderr)
+    details = status.get("details")
+    causes = details.get("causes") if isinstance(details, dict) else None
+    for cause in causes if isinstance(causes, list) else []:
+        code = str(cause.get("message")) if isinstance(cause, dict) and cause.get("reason") == "ExitCode" else ""
+        if re.fullmatch("[0-9]{1,3}", code):
+            return Executed(int(code), b"", stderr)
     words = one_line(str(status.get("message") or "the connection ended without an exit status"))
     return Executed(None, b"", stderr + words.encode())
+
+
+def _object(said: bytes) -> dict[str, Any]:
+    """A JSON object; an empty one in the place of anything else."""
+    try:
+        found = json.loads(said)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _options(api: Api) -> dict[str, Any]:
@@ -175,7 +199,7 @@ def _options(api: Api) -> dict[str, Any]:
         tls["server_hostname"] = access.server_name
     options: dict[str, Any] = {
         "sslopt": tls,
-        "header": [f"Authorization: {authorization}"] if authorization else [],
+        "header": [Secret(f"Authorization: {authorization}")] if authorization else [],
         "subprotocols": ["v5.channel.k8s.io", "v4.channel.k8s.io"],
         "http_no_proxy": ["*"],  # the environment has been asked, and not by this library
     }
@@ -189,8 +213,5 @@ def _reason(error: BaseException) -> str:
     """A handshake's refusal carries the server's own Status; its headers are nobody's business."""
     body = getattr(error, "resp_body", None)
     if body:
-        try:
-            return one_line(str(json.loads(body).get("message")))
-        except (ValueError, AttributeError):
-            return one_line(body)
+        return one_line(str(_object(body).get("message") or "") or body[:4000])
     return one_line(str(error).partition(" -+-+- ")[0] or type(error).__name__, 200)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
 from pytest_calico_ipip.cluster.calico import GROUPS, CalicoGroup
+from pytest_calico_ipip.cluster.connection import items
 from pytest_calico_ipip.model.releases import releases_in_words
 from pytest_calico_ipip.remote import one_line
 
@@ -145,11 +145,6 @@ def foreign_blocks(bodies: Mapping[str, bytes], node: str) -> list[IPv4Network]:
         if spec.get("affinity") != f"host:{node}" and str(spec.get("deleted")).lower() != "true":
             found.append(cidr)
     return found
-
-
-def items(body: bytes) -> list[dict[str, Any]]:
-    """The items of a list."""
-    return [item for item in json.loads(body).get("items") or [] if isinstance(item, dict)]
 
 
 def _address(text: Any) -> IPv4Address | None:

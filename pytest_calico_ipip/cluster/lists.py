@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from pytest_calico_ipip.cluster.calico import STORED, CalicoGroup
-from pytest_calico_ipip.cluster.connection import Api
+from pytest_calico_ipip.cluster.connection import Api, items
 from pytest_calico_ipip.cluster.problems import ApiRefusal
 from pytest_calico_ipip.evidence import Evidence
 
@@ -63,7 +63,7 @@ def fetch(
 def _configmaps(api: Api, daemonsets: bytes) -> tuple[Sequence[dict[str, Any]], list[str]]:
     """The ConfigMaps that calico-node's environment refers to, reduced to the keys that it names."""
     wanted: dict[tuple[str, str], set[str]] = {}
-    for item in json.loads(daemonsets).get("items") or []:
+    for item in items(daemonsets):
         namespace = item.get("metadata", {}).get("namespace", "")
         spec = item.get("spec", {}).get("template", {}).get("spec", {})
         for container in spec.get("containers") or []:

@@ -27,7 +27,7 @@ def refused(status: int, body: bytes, what: str, server: str) -> ApiRefusal:
     if status == 401:
         return ApiRefusal(
             status,
-            f"{server} does not accept the kubeconfig's credentials: {said or 'Unauthorized'}",
+            f"{server} does not accept the credentials: {said or 'Unauthorized'}",
             "The token or certificate has expired or belongs to another cluster: log in again, then check with "
             "`kubectl get nodes`.",
         )
@@ -101,7 +101,7 @@ def _message(body: bytes) -> str:
     """The `message` of a Kubernetes Status, or the beginning of whatever answered."""
     try:
         status = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return one_line(body, 200)
     return one_line(str(status.get("message", "")), 300) if isinstance(status, dict) else ""
 

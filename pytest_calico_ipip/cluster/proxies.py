@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from urllib.parse import unquote, urlsplit
+
+from pytest_calico_ipip.cluster.secret import Secret
 
 VARIABLES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
 _EXEMPT = ("NO_PROXY", "no_proxy")
@@ -18,7 +20,12 @@ class Proxy:
     host: str
     port: int
     user: str = ""
-    password: str = ""
+    password: Secret = field(default_factory=Secret)
+
+    @property
+    def login(self) -> Secret:
+        """`user:password`."""
+        return Secret(f"{self.user}:{self.password}")
 
     @property
     def url(self) -> str:
@@ -44,7 +51,7 @@ def proxy_for(server: str, named: str | None, environment: Mapping[str, str]) ->
             f"its way leads by a proxy with the scheme {parts.scheme!r}, and only http:// proxies (CONNECT) are "
             "supported: name such a one as proxy-url or HTTPS_PROXY, or exempt the server with NO_PROXY"
         )
-    return Proxy(parts.hostname, parts.port or 80, unquote(parts.username or ""), unquote(parts.password or ""))
+    return Proxy(parts.hostname, parts.port or 80, unquote(parts.username or ""), Secret(unquote(parts.password or "")))
 
 
 def exempt(server: str, no_proxy: str) -> bool:

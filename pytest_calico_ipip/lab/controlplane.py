@@ -17,7 +17,7 @@ from pytest_calico_ipip.lab.kubelet.kubelets import Kubelets, LabTopology
 from pytest_calico_ipip.lab.kubelet.nodes import node
 from pytest_calico_ipip.lab.nodelife import NodeControllers
 from pytest_calico_ipip.lab.policies import Isolate, Policies
-from pytest_calico_ipip.lab.spec import Hook, LabSpec
+from pytest_calico_ipip.lab.spec import MANAGEMENT, Hook, LabSpec
 
 if TYPE_CHECKING:
     from pytest_calico_ipip.lab.api.server import ApiServer
@@ -114,7 +114,8 @@ class ControlPlane:
 
         server = ApiServer(store, kubelets)
         try:
-            await server.start(state)
+            await server.start(state, for_pods=str(MANAGEMENT))
+            kubelets.api = server.place
             await kubelets.ready()
         except BaseException:
             await kubelets.stop()

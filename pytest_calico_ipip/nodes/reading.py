@@ -126,9 +126,9 @@ def split(
             words = f"{pod.key}: {ways} leads to its network namespace"
             lines += [Line(f"netns/-/{file}", 1, _typed(file), words) for file in NETNS_FILES]
             continue
-        enter = f"ip netns exec {place.netns} "
+        enter = f"ip netns exec {shlex.quote(place.netns)} "
         if place.netns.startswith("pid-"):
-            enter = f"nsenter -t {place.netns[4:]} -n "
+            enter = f"nsenter -t {shlex.quote(place.netns[4:])} -n "
         typed = {file: enter + _typed(file) for file in DETAILED}
         inside, inside_lines = _detailed(unpacked, f"{number}.", typed)
         single, single_lines = _singles(unpacked, {"sysctl.txt": f"{enter}sh -c {shlex.quote(SYSCTL)}"}, f"{number}.")
@@ -158,7 +158,7 @@ def _carrier(ip_addr: bytes, address: IPv4Address) -> str | None:
             for info in link.get("addr_info", [])
             if info.get("local") == str(address) and "UP" in link.get("flags", ())
         ]
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
     return names[0] if names else None
 
@@ -167,7 +167,7 @@ def eth0_mtu(ip_addr: bytes) -> int | None:
     """The MTU of a pod's eth0, from `ip -j -d addr` inside its namespace."""
     try:
         found = [link["mtu"] for link in json.loads(ip_addr) if link.get("ifname") == "eth0"]
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
     return found[0] if len(found) == 1 and isinstance(found[0], int) else None
 

@@ -183,5 +183,5 @@ def _devices(route_get: bytes) -> dict[str, str]:
     """Destination → device, from ip-route-get.json."""
     try:
         return {str(one["dst"]): str(one.get("dev", "")) for one in json.loads(route_get)}
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return {}

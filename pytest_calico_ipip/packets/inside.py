@@ -112,7 +112,7 @@ def script(plan: Plan) -> list[str]:
 def told(plan: Plan, status: int | None, stdout: bytes, stderr: bytes, pod: str) -> list[Sent]:
     """The probes with what each command said; the command as a person types it from outside."""
     namespace, _, name = pod.partition("/")
-    outside = f"kubectl exec -n {namespace} {name} -- "
+    outside = f"kubectl exec -n {shlex.quote(namespace)} {shlex.quote(name)} -- "
     text, words = stdout.decode("utf-8", "replace"), stderr.decode("utf-8", "replace")
     cut_off = one_line(f"{words} the command in the pod did not come to its end (status {status})")
     found = {int(number): (int(code), said) for number, code, said in _ONE.findall(text)}

@@ -56,8 +56,8 @@ class Sent:
         if self.netns is None:
             return self.ping()
         if self.netns.startswith("pid-"):
-            return f"nsenter -t {self.netns[4:]} -n {self.ping()}"
-        return f"ip netns exec {self.netns} {self.ping()}"
+            return f"nsenter -t {shlex.quote(self.netns[4:])} -n {self.ping()}"
+        return f"ip netns exec {shlex.quote(self.netns)} {self.ping()}"
 
     def entry(self) -> dict[str, Any]:
         """One element of probes.json."""

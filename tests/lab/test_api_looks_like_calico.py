@@ -42,6 +42,7 @@ PODS = {
 # what the API server of the recording did not fill in, and what names the machine
 LESS_IN_RECORDING = {
     "serviceAccount",
+    "automountServiceAccountToken",
     "terminationMessagePolicy",
     "imagePullPolicy",
     "generation",
@@ -96,7 +97,7 @@ def pair(request: pytest.FixtureRequest) -> Pair:
             "pods",
             {
                 "metadata": {"name": name, "namespace": "sleep-curl", "labels": {"app": "sleep-curl"}},
-                "spec": {"nodeName": node, "containers": [container]},
+                "spec": {"nodeName": node, "containers": [container], "automountServiceAccountToken": False},
             },
         )
         container_id = name.encode().hex().rjust(64, "0")

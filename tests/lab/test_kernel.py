@@ -648,7 +648,8 @@ class TestOrdinaryUser:
             mkdir -m 777 /tmp/work; cd /tmp/work; echo outside > /tmp/outside
             setpriv --reuid nobody --regid nogroup --clear-groups env PYTHONPATH={package} HOME=/nonexistent \\
                 {python} -m pytest_calico_ipip.lab run --nodes 0 -- sh -c '
-                    id -u; ip link add test0 type ipip local 192.0.2.1 remote 192.0.2.2 && ls /tmp | grep -x -e outside -e work
+                    id -u; ip link add test0 type ipip local 192.0.2.1 remote 192.0.2.2 &&
+                    ls /tmp | grep -x -e outside -e work
                     setpriv --reuid 1000 id -u; echo new > file; exit 3'
             echo $?; stat -c %U file; ls /tmp | grep -x -e outside -e work; ip link show test0
         """

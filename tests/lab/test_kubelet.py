@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from pytest_calico_ipip.lab.api.accounts import MOUNTED, ApiPlace
 from pytest_calico_ipip.lab.api.runtime import RuntimeRefusal
 from pytest_calico_ipip.lab.errors import LabError
 from pytest_calico_ipip.lab.spec import Hook, workload_interface
@@ -181,6 +182,26 @@ def test_environment_of_the_spec(lab: Lab) -> None:
     )
     address = lab.running(name)["status"]["podIP"]
     assert lab.in_pod(name, "sh", "-c", "echo $PLAIN $ADDRESS")[1] == f"a b {address}\n"
+
+
+def test_a_pod_has_its_service_account(lab: Lab) -> None:
+    """Token, authority and namespace stand where clients look for them, for any user; a pod may do without them."""
+    lab.kubelets.api = ApiPlace("10.7.120.2", 6443, lambda *account: {"token": "/".join(account), "ca.crt": "PEM"})
+    try:
+        name = lab.create(container={"securityContext": {"runAsUser": 1000}})
+        without = lab.create(automountServiceAccountToken=False)
+        uid = lab.running(name)["metadata"]["uid"]
+        lab.running(without)
+    finally:
+        lab.kubelets.api = None
+    told = "cat /var/run/secrets/kubernetes.io/serviceaccount/*; echo; echo $KUBERNETES_SERVICE_HOST"
+    assert (
+        lab.in_pod(name, "sh", "-c", f"{told} $KUBERNETES_SERVICE_PORT")[1] == "PEMdefault/default\n10.7.120.2 6443\n"
+    )
+    assert lab.in_pod(without, "ls", MOUNTED)[0] == 2
+    lab.store.delete("pods", "default", name)
+    lab.gone(name)
+    assert uid not in lab.on_node("ls /run/kubelet/pods 2>/dev/null")
 
 
 def test_status_of_a_running_pod(lab: Lab, web: str) -> None:

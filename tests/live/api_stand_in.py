@@ -22,6 +22,7 @@ class StandIn:
     """Counts and answers requests. `reply` gets method and path (with query) and returns status and body."""
 
     def __init__(self, directory: Path, reply: Callable[[str, str], Reply]) -> None:
+        self.reply = reply
         self.requests: list[tuple[str, str, str]] = []  # method, path, Authorization
         self.authority = trustme.CA()
         stand_in = self
@@ -33,7 +34,7 @@ class StandIn:
                 length = int(self.headers.get("Content-Length") or 0)
                 self.rfile.read(length)
                 stand_in.requests.append((self.command, self.path, self.headers.get("Authorization", "")))
-                status, body = reply(self.command, self.path)
+                status, body = stand_in.reply(self.command, self.path)
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))
@@ -56,7 +57,7 @@ class StandIn:
         self.address = f"https://127.0.0.1:{self.server.server_address[1]}"
         self.kubeconfig = directory / "kubeconfig"
         self.write_kubeconfig({"token": TOKEN})
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
     def write_kubeconfig(self, user: dict[str, Any], authority: bytes | None = None) -> None:
         """A kubeconfig (JSON is YAML) for one user."""

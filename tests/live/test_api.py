@@ -48,7 +48,7 @@ def refused(settings: Settings) -> SetupProblem:
 @pytest.mark.parametrize(
     ("code", "message", "problem", "remedy"),
     [
-        (401, "Unauthorized", "does not accept the kubeconfig's credentials: Unauthorized", "expired"),
+        (401, "Unauthorized", "does not accept the credentials: Unauthorized", "expired"),
         (
             403,
             'nodes is forbidden: User "x"',

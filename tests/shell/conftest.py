@@ -18,7 +18,9 @@ from tests.shell.shell_project import Api, Project
 @pytest.fixture(autouse=True)
 def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
-        if name in ("KUBECONFIG", "CALICO_IPIP_LAB", "PYTEST_ADDOPTS") or name.startswith("IPIP_"):
+        if name in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST", "CALICO_IPIP_LAB", "PYTEST_ADDOPTS") or name.startswith(
+            "IPIP_"
+        ):
             monkeypatch.delenv(name)
     monkeypatch.setenv("COLUMNS", "100")
 

@@ -167,7 +167,7 @@ def test_expired_token(project: Project, api: Api, kubeconfig: Callable[..., Pat
     result = project.run("--kubeconfig", kubeconfig(api.url))
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.assert_outcomes(errors=1)
-    assert says(result, "does not accept the kubeconfig's credentials", "log in again")
+    assert says(result, "does not accept the credentials", "log in again")
     assert not says(result, "very-secret-token")
 
 

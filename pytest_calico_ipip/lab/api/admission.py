@@ -6,7 +6,7 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from pytest_calico_ipip.lab.api import errors, podsecurity, quota, scheduler
+from pytest_calico_ipip.lab.api import accounts, errors, podsecurity, quota, scheduler
 from pytest_calico_ipip.lab.api.resources import RBAC, Resource
 from pytest_calico_ipip.lab.api.selectors import Object
 
@@ -80,6 +80,8 @@ def complete(store: Store, kind: Resource, obj: Object) -> None:
     if kind.key == "pods":
         obj["status"] = {"phase": "Pending"}
         _complete_pod_spec(obj, obj.get("spec"))
+        place = (obj["metadata"]["namespace"], obj["spec"]["serviceAccountName"])
+        accounts.automount(obj["spec"], store.held("serviceaccounts").get(place, {}))
         _admit(store, obj)
         _bind_or_wait(store, obj)
         obj["status"]["qosClass"] = _quality(obj["spec"])

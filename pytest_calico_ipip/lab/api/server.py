@@ -14,6 +14,7 @@ import trustme
 from aiohttp import web
 
 from pytest_calico_ipip.lab.api import actions, discovery, errors, kubeconfig, openapi, rbac, reviews
+from pytest_calico_ipip.lab.api.accounts import ApiPlace
 from pytest_calico_ipip.lab.api.errors import ApiError
 from pytest_calico_ipip.lab.api.objects import Objects, answer
 from pytest_calico_ipip.lab.api.paths import Target, parse
@@ -35,6 +36,7 @@ class ApiServer:
     url: str
     kubeconfig: Path
     authority: trustme.CA
+    place: ApiPlace
 
     def __init__(self, store: Store, runtime: Runtime) -> None:
         for resource, role in rbac.defaults():
@@ -45,10 +47,13 @@ class ApiServer:
         self._users = Users(store, self._authorizer)
         self._runner: web.AppRunner | None = None
 
-    async def start(self, state: Path, host: str = "127.0.0.1", port: int = 0) -> Path:
-        """Listen on `host` (any free port unless one is given); returns `<state>/kubeconfig`, mode 0600."""
+    async def start(self, state: Path, host: str = "127.0.0.1", port: int = 0, *, for_pods: str | None = None) -> Path:
+        """Listen on `host` (any free port unless one is given); returns `<state>/kubeconfig`, mode 0600.
+
+        `for_pods` is one more address, with the same port, that pods reach: see `place`.
+        """
         authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
-        names = dict.fromkeys([host, "127.0.0.1", "localhost", "kubernetes.default.svc"])
+        names = dict.fromkeys([host, for_pods or host, "127.0.0.1", "localhost", "kubernetes.default.svc"])
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         _use(tls, authority.issue_cert(*names, key_type=trustme.KeyType.ECDSA), state)
         # a client may show a certificate of this authority in the place of a token
@@ -63,6 +68,9 @@ class ApiServer:
         site = web.TCPSite(self._runner, host, port, ssl_context=tls, backlog=512)
         await site.start()
         bound = self._runner.addresses[0][1]
+        if for_pods is not None:
+            await web.TCPSite(self._runner, for_pods, bound, ssl_context=tls, backlog=512).start()
+        self.place = ApiPlace(for_pods or host, bound, self._account_files)
         address = f"[{host}]" if ":" in host else host
         self.url = f"https://{address}:{bound}"
         self.kubeconfig = state / "kubeconfig"
@@ -70,6 +78,11 @@ class ApiServer:
             self.kubeconfig, url=self.url, authority=authority.cert_pem.bytes(), token=self._users.admin_token
         )
         return self.kubeconfig
+
+    def _account_files(self, namespace: str, account: str) -> dict[str, str]:
+        """What a pod with this service account has below `accounts.MOUNTED`. Raises `ApiError` 404."""
+        token: str = self._users.issue(namespace, account, {})["status"]["token"]
+        return {"token": token, "ca.crt": self.authority.cert_pem.bytes().decode(), "namespace": namespace}
 
     async def stop(self) -> None:
         """End every stream and stop listening; safe to call twice."""

@@ -55,6 +55,7 @@ def make(root: Path, programs: Mapping[str, str]) -> dict[str, Any]:
     """
     for name in (*_DIRECTORIES, "home/curl_user"):
         (root / name).mkdir(parents=True, exist_ok=True)
+    (root / "var/run").symlink_to("/run")
     os.chown(root / "home/curl_user", 100, 101)
     said = subprocess.run([programs["busybox"], "--list"], capture_output=True, text=True, timeout=30, check=True)
     for applet in said.stdout.split():

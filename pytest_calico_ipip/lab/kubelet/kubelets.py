@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pytest_calico_ipip.lab import tools
+from pytest_calico_ipip.lab.api.accounts import ApiPlace
 from pytest_calico_ipip.lab.api.runtime import Process, RuntimeRefusal
 from pytest_calico_ipip.lab.api.store import ApiError, Store
 from pytest_calico_ipip.lab.calico.ipam import Ipam
@@ -95,6 +96,7 @@ class Kubelets:
         self._log = log
         self._engine: Engine | None = None
         self._image: dict[str, Any] | None = None
+        self.api: ApiPlace | None = None  # what pods are told of it, once it is there
         self._hidden = tools.hidden(topology.spec.extra)
         self._watching: asyncio.Task[None] | None = None
         self._watching_nodes: asyncio.Task[None] | None = None
@@ -202,6 +204,7 @@ class Kubelets:
             hooks=self._run_hooks,
             image=self._image,
             hidden=self._hidden,
+            api=self.api,
         )
 
     async def _run_hooks(self, pod: Object, sandbox: Sandbox) -> None:

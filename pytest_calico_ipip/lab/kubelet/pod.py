@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -12,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 from pytest_calico_ipip.lab import tools
+from pytest_calico_ipip.lab.api.accounts import ApiPlace
 from pytest_calico_ipip.lab.api.store import ApiError, Store, timestamp
 from pytest_calico_ipip.lab.calico.ipam import BlockFull, Ipam
 from pytest_calico_ipip.lab.kubelet import admission, events, podspec, security, volumes
@@ -52,6 +53,7 @@ class Ground:
     hooks: Callable[[Object, Sandbox], Awaitable[None]]  # raises when one fails
     image: dict[str, Any] | None = None  # of pods that bring no tools; None: the machine's own files
     hidden: Sequence[str] = ()  # programs that the node does not show
+    api: ApiPlace | None = None  # where pods reach the API; None: there is none for them
 
     def node_object(self) -> Object | None:
         """The node as the API has it."""
@@ -258,10 +260,14 @@ class Pod:
         assert self._sandbox is not None
         addresses = {"podIP": self._sandbox.address, "hostIP": str(self._ground.node.address.ip)}
         helper = tools.is_helper(spec["image"])
-        image = None if helper else self._ground.image
+        ground = self._ground
+        image = None if helper else ground.image
         return Program(
             argv=podspec.command(spec),
-            environment=podspec.environment(self.pod, spec, addresses, "/home/curl_user" if image else "/root"),
+            environment={
+                **(ground.api.environment() if ground.api else {}),
+                **podspec.environment(self.pod, spec, addresses, "/home/curl_user" if image else "/root"),
+            },
             cwd=spec.get("workingDir") or "/",
             netns=self._sandbox.netns,
             hostname=podspec.hostname(self.pod),
@@ -271,10 +277,18 @@ class Pod:
             container_id=self._sandbox.container_id,
             host_pid=bool(self.pod["spec"].get("hostPID")),
             confinement=security.confinement(self.pod, spec, tools.CURL_USER if image else (0, 0)),
-            volumes=volumes.mounts(self.pod, spec),
+            volumes=volumes.mounts(self.pod, spec, self._account if ground.api else None),
             image=image,
-            revealed=list(self._ground.hidden) if helper else [],
+            revealed=list(ground.hidden) if helper else [],
         )
+
+    def _account(self) -> Mapping[str, str]:
+        """The files of its service account. Raises `NoVolume`."""
+        assert self._ground.api is not None
+        try:
+            return self._ground.api.files(self.namespace, self.pod["spec"]["serviceAccountName"])
+        except ApiError as error:
+            raise volumes.NoVolume(f'MountVolume.SetUp failed for volume "kube-api-access": {error.message}') from None
 
     async def _tear_down(self) -> None:
         sandbox, ground = self._sandbox, self._ground

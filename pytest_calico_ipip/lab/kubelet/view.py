@@ -62,7 +62,10 @@ def build(request: Mapping[str, Any]) -> None:
     for each, tree in volumes:
         if each["read_only"]:
             syscalls.set_read_only(tree)
-        syscalls.attach_tree(tree, os.path.realpath(each["target"]))
+        target = os.path.realpath(each["target"])
+        if not os.access(target, os.F_OK):  # it is in a volume that was mounted before this one
+            _mount_point(target, directory=each["directory"])
+        syscalls.attach_tree(tree, target)
         os.close(tree)
     if behind and not os.access(_BEHIND, os.F_OK):  # a volume covers /run, and the programs' links still lead there
         with suppress(OSError):  # a read-only volume

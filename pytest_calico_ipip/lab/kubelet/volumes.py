@@ -1,13 +1,13 @@
 """A pod's volumes: what its spec says of them (pure), and the directories behind them on the node (inside the shim)."""
 
 # inside the shim, where pathlib's price shows:
-# ruff: noqa: PTH101, PTH103, PTH110, PTH112, PTH208
+# ruff: noqa: PTH101, PTH103, PTH110, PTH112, PTH123, PTH208
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -26,13 +26,18 @@ class NoVolume(Exception):
 def unknown(pod: Object) -> str:
     """The name of a volume that this lab cannot give; empty when it can give all."""
     for volume in pod["spec"].get("volumes") or ():
-        if not {"emptyDir", "hostPath"} & set(volume):
+        if not {"emptyDir", "hostPath"} & set(volume) and not _is_account(volume):
             return str(volume["name"])
     return ""
 
 
-def mounts(pod: Object, container: Object) -> list[dict[str, Any]]:
-    """The container's volumes as messages for the shim. Raises `NoVolume`."""
+def mounts(
+    pod: Object, container: Object, account: Callable[[], Mapping[str, str]] | None = None
+) -> list[dict[str, Any]]:
+    """The container's volumes as messages for the shim. Raises `NoVolume`.
+
+    `account` gives the files of the pod's service account; without it such a volume is left out.
+    """
     known = {volume["name"]: volume for volume in pod["spec"].get("volumes") or ()}
     group = (pod["spec"].get("securityContext") or {}).get("fsGroup")
     found = []
@@ -40,20 +45,27 @@ def mounts(pod: Object, container: Object) -> list[dict[str, Any]]:
         volume = known.get(each["name"])
         if volume is None:
             raise NoVolume(f'volumeMount "{each["name"]}" names no volume of the pod')
+        if "projected" in volume and account is None:
+            continue
         one: dict[str, Any] = {
-            "target": os.path.normpath(each["mountPath"]),
+            "target": _without_link(os.path.normpath(each["mountPath"])),
             "read_only": bool(each.get("readOnly")),
             "directory": True,
             "empty": None,
+            "files": None,
             "type": "",
         }
+        place = f"{PODS}/{pod['metadata']['uid']}/volumes"
         if "hostPath" in volume:
             one["type"] = volume["hostPath"].get("type") or ""
             source = volume["hostPath"]["path"]
             one["directory"] = one["type"] in _DIRECTORIES
+        elif account is not None and "projected" in volume:
+            source = f"{place}/kubernetes.io~projected/{each['name']}"
+            one["files"] = dict(account())
         else:
             empty = volume["emptyDir"] or {}
-            source = f"{PODS}/{pod['metadata']['uid']}/volumes/kubernetes.io~empty-dir/{each['name']}"
+            source = f"{place}/kubernetes.io~empty-dir/{each['name']}"
             one["empty"] = {
                 "memory": empty.get("medium") == "Memory",
                 "bytes": _bytes(empty.get("sizeLimit")),
@@ -63,6 +75,19 @@ def mounts(pod: Object, container: Object) -> list[dict[str, Any]]:
             raise NoVolume(f'volumeMount "{each["name"]}": this lab\'s kubelet has no subPath')
         found.append({**one, "source": source})
     return found
+
+
+def _is_account(volume: Mapping[str, Any]) -> bool:
+    """Whether it holds the files of the pod's service account and nothing else."""
+    known = ({"serviceAccountToken"}, {"configMap"}, {"downwardAPI"})
+    sources = (volume.get("projected") or {}).get("sources") or ()
+    authorities = [one["configMap"].get("name") for one in sources if "configMap" in one]
+    return bool(sources) and all(set(one) in known for one in sources) and authorities == ["kube-root-ca.crt"]
+
+
+def _without_link(path: str) -> str:
+    """Where /var/run leads in every image."""
+    return path.removeprefix("/var") if path.startswith("/var/run/") else path
 
 
 def _bytes(quantity: Any) -> int:
@@ -78,6 +103,9 @@ def prepare(volumes: Iterable[Mapping[str, Any]]) -> None:
     """On the node, before the container starts: make or check what is behind them. Raises `NoVolume`."""
     for volume in volumes:
         source, empty = volume["source"], volume["empty"]
+        if volume["files"] is not None:
+            _write(source, volume["files"])
+            continue
         if empty is None:
             _check(source, volume["type"])
             continue
@@ -90,6 +118,14 @@ def prepare(volumes: Iterable[Mapping[str, Any]]) -> None:
         if empty["group"] is not None:
             os.chown(source, -1, empty["group"])
         os.chmod(source, 0o777 if empty["group"] is None else 0o2777)
+
+
+def _write(directory: str, files: Mapping[str, str]) -> None:
+    os.makedirs(directory, mode=0o755, exist_ok=True)
+    for name, text in files.items():
+        with open(f"{directory}/{name}", "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(f"{directory}/{name}", 0o644)  # whatever user the container has
 
 
 def _check(path: str, kind: str) -> None:
@@ -115,5 +151,6 @@ def forget(uid: str) -> dict[str, Any]:
         for name in os.listdir(top):
             if os.path.ismount(f"{top}/{name}"):
                 syscalls.detach(f"{top}/{name}")
+    with suppress(FileNotFoundError):
         shutil.rmtree(f"{PODS}/{uid}")
     return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from functools import wraps
 
@@ -85,7 +86,7 @@ class Case:
         """One of this node's files, and the command that reads it again."""
         command = self.state.commands.get(file) or _COMMANDS.get(file.rpartition("/")[2], "")
         if file.startswith("netns/") and file not in self.state.commands and command:
-            command = f"ip netns exec {file.split('/')[1]} {command}"
+            command = f"ip netns exec {shlex.quote(file.split('/')[1])} {command}"
         return Reading(f"nodes/{self.node}/{file}", command)
 
     def api(self, plural: str, name: str = "", namespace: str = "") -> Reading:
@@ -93,7 +94,7 @@ class Case:
         group = self.datastore.groups.get(plural, self.datastore.group)
         kind = plural if plural in ("nodes", "pods") else f"{plural}.{group}"
         words = ["kubectl", "get", kind, *([name] if name else []), *(["-n", namespace] if namespace else [])]
-        return Reading(f"api/{kind}.json", " ".join([*words, "-o", "yaml"]))
+        return Reading(f"api/{kind}.json", shlex.join([*words, "-o", "yaml"]))
 
     def compare(self, what: str, expected: str, observed: str, reading: Reading | None, note: str = "") -> None:
         """Two texts that must be equal."""

@@ -90,9 +90,9 @@ def _bare_segments(world: World, verdict: Verdict, source: str, destination: str
     if isinstance(world.paths, Absent):
         return
     for node in (source, destination):
-        point = world.paths.nics[node]
+        point = world.paths.nics.get(node)
         for packet in world.paths.segments.get((source, destination), ()):
-            if packet.tap == point.tap:
+            if point is not None and packet.tap == point.tap:
                 what = f"TCP {packet.inner.source} > {packet.inner.destination} at {point}"
                 difference = Difference(what, "bare: both nodes are in one subnet", way(packet), shows(world, packet))
                 verdict.compare(len(packet.headers) == 1, difference)

@@ -69,6 +69,9 @@ def encapsulated(world: World, source: str, destination: str) -> Judgement:
     if not segments and not both:
         verdict.unseen(f"TCP segments from a pod on {source} to a pod on {destination}")
         return verdict.judgement()
+    if unknown := [node for node in (source, destination) if node not in paths.nics]:
+        verdict.inconclusive[f"api/nodes.json: it has no Linux node {unknown[0]} that runs Calico"] = None
+        return verdict.judgement()
     at_tunnel = {_same(each): each for each in segments if each.tap == paths.tunnels[source].tap}
     for node in (source, destination):
         point = paths.nics[node]
