@@ -70,9 +70,8 @@ class Connection:
     def login(self) -> None:
         """Log in and see that we are root there. Raises `SetupProblem` with the remedy."""
         s = self.settings
-        longest = s.pod_timeout + s.settle + s.node_timeout + s.capture_timeout + 120
         sudo = "sudo -n " if s.ssh_sudo else ""
-        shell = f"exec {sudo}timeout -k 5 {round(longest)} /bin/sh -s"
+        shell = f"exec {sudo}timeout -k 5 {round(s.longest)} /bin/sh -s"
         self._master = subprocess.Popen(
             ["ssh", *self._options(master=True), self.host, shell],
             stdin=subprocess.PIPE,

@@ -100,6 +100,18 @@ def test_a_refused_transfer_is_tried_again_at_the_other_port() -> None:
     assert (transfer.exit, transfer.stdout) == (0, "200 5")
 
 
+def test_a_transfer_that_silence_answers_is_tried_once_more() -> None:
+    """At the other port; curl's own status and words are told, and nothing is waited for a third time."""
+    silent = "curl() { for w; do :; done; echo call >&3; echo $w 000 0 2.001; echo $w >&2; return 28; }"
+    shell = inside.script(planned())
+    ran = subprocess.run(
+        [*shell[:2], f"exec 3>&2; ping() {{ :; }}; {silent}\n{shell[2]}"], capture_output=True, check=False
+    )
+    _, transfer, _ = inside.told(planned(), 0, ran.stdout, b"", "ns/p")
+    assert (transfer.exit, ran.stderr.count(b"call")) == (28, 2)
+    assert f"10.0.2.1:{PORTS[1]}/" in transfer.stderr
+
+
 def test_two_pods_that_ask_a_third_ask_different_ports() -> None:
     """With three nodes no pod is asked twice at one port, so nobody is refused."""
     third = Station("n3", [Sender("ns/3-1", IPv4Address("10.0.3.1"), None, 1480)], {})
