@@ -65,7 +65,7 @@ class Connection:
     @property
     def missing_tcpdump(self) -> str:
         """See `remote.Remote`."""
-        return f"{self.node} has no tcpdump: install it there (the package is called tcpdump)"
+        return f"{self.node} has no tcpdump: install it there, or use --ipip-node-access pod"
 
     def login(self) -> None:
         """Log in and see that we are root there. Raises `SetupProblem` with the remedy."""

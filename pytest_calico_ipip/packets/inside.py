@@ -35,7 +35,7 @@ lane() {{
     case $n in 1) ;; 2) sleep 0.2 2>/dev/null || sleep 1;; *) sleep $((n-2));; esac
     urls=; for t; do urls="$urls -o /dev/null http://${{t#*/}}:$p/"; done
     said="
-$(curl -sS {shlex.join(_BOUNDS)} -w '%{{url_effective}} %{{http_code}} %{{size_download}} %{{time_total}}\n' $urls 2>&1)
+$(curl -s {shlex.join(_BOUNDS)} -w '%{{url_effective}} %{{http_code}} %{{size_download}} %{{time_total}}\n' $urls)
 "
     left=
     for t; do
@@ -67,9 +67,9 @@ one() {{
       -y {LAST_SECONDS} -Y 1 -m {MOST_SECONDS} "http://$a:$p/" 2>&1)
     s=$? n=$((n+1))
     case $s in 7|52|56) ;; *) break;; esac
-    [ "$n" -lt 3 ] || break
+    [ "$n" -lt {PASSES} ] || break
     x=$p p=$q q=$x
-    sleep 1
+    sleep $n
   done
   set -- $r
   printf '%s\n' "{_LINE} $i $s $*"
@@ -107,8 +107,9 @@ class Plan:
     def seconds(self) -> float:
         """The longest that all of it takes where nothing is answered, or all is refused."""
         lane = -(-len(self.transfers) // LANES)
-        passes = lane * (WAIT_SECONDS + STALLED_SECONDS) + PASSES * (PASSES - 1) / 2
-        return WAIT_SECONDS + passes + 2.0 * LAST_SECONDS * -(-lane // LAST_TOGETHER)
+        pauses = PASSES * (PASSES - 1)  # of the passes, and of a last attempt that is refused
+        passes = lane * (WAIT_SECONDS + STALLED_SECONDS)
+        return WAIT_SECONDS + passes + pauses + 2.0 * LAST_SECONDS * -(-lane // LAST_TOGETHER)
 
 
 def plan(stations: Sequence[Station], ports: tuple[int, int], size: int) -> list[tuple[Station, Plan]]:

@@ -6,6 +6,7 @@ taps are ended and what they wrote is sent. Where ssh dies, or we do, the shell 
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -17,6 +18,8 @@ from pytest_calico_ipip.remote import RUN, Remote, Unpacked, untar
 SNAP_LENGTH = 256  # bytes: Ethernet, two IP headers with options, ICMP and what we look at of its data
 BUFFER_KIB = 512  # of kernel memory for each tap: some thousand packets of ours, a quarter of tcpdump's default
 LISTEN_SECONDS = 10  # of few nodes: a tcpdump that does not listen by then is not waited for
+# as a shell says it, `ip netns exec`, nsenter
+_NO_TCPDUMP = re.compile(rb"tcpdump: (command )?not found|exec of \"tcpdump\" failed: No such|execute tcpdump: No such")
 QUICK = 10  # looks at them, a tenth of a second apart; then half a second: to look costs a process, too
 PCAP_MAGIC = (b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\xc3\xd4", b"\x4d\x3c\xb2\xa1", b"\xa1\xb2\x3c\x4d")
 
@@ -122,7 +125,7 @@ def write(folder: Path, plans: Sequence[Plan], unpacked: Unpacked, missing: str)
         stderr = unpacked.files.get(f"{number}.stderr", b"")
         if unpacked.problem:
             stderr += f"{unpacked.problem}\n".encode()
-        elif b"tcpdump: not found" in stderr or b"tcpdump: command not found" in stderr:
+        elif _NO_TCPDUMP.search(stderr):
             stderr += f"{missing}\n".encode()
         if pcap is not None and pcap[:4] in PCAP_MAGIC:
             (folder / plan.tap.file).write_bytes(pcap)

@@ -93,7 +93,7 @@ def test_a_refused_transfer_is_tried_again_at_the_other_port() -> None:
     count = "ping() { :; }; sleep() { :; }; curl() { for w; do :; done; echo $w >&2; echo ' 000 0'; return 7; }"
     ran = run(planned(), count)
     _, transfer, _ = inside.told(planned(), 0, ran.stdout, ran.stderr, "ns/p")
-    assert (transfer.exit, transfer.stdout, transfer.stderr) == (7, "000 0", f"http://10.0.2.1:{PORTS[1]}/")
+    assert (transfer.exit, transfer.stdout, transfer.stderr) == (7, "000 0", f"http://10.0.2.1:{PORTS[0]}/")
     busy = "curl() { for w; do :; done; case $w in *:8080/) return 7;; esac; echo ' 200 5'; }"
     ran = run(planned(), f"ping() {{ :; }}; sleep() {{ :; }}; {busy}")
     _, transfer, _ = inside.told(planned(), 0, ran.stdout, ran.stderr, "ns/p")
