@@ -6,12 +6,13 @@
 
 Processes are counted by the guest's own kernel from line to line of the run's progress: their number does not depend
 on what else the machine does, as seconds do. All nodes of a lab share one processor, so a real cluster is the easier
-case. What is told is a ratio to the first number of nodes, and is compared with the ratio of the nodes and of the pairs.
+case. What is told is a ratio to the first number of nodes, beside the ratio of the nodes and that of the pairs.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import re
 import subprocess
@@ -22,10 +23,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.lab_run import available
+from benchmarks.lab_run import ROOT, available
 
 # inside the lab: each line of the run after the seconds and the processes so far
 COUNTING = r"""
@@ -95,9 +95,7 @@ def _phases(found: list[tuple[str, str, str]]) -> dict[str, tuple[float, int]]:
         if text.startswith("calico-ipip: ") and words in text
     ]
     began.append(("end", float(found[-1][0]), int(found[-1][1])))
-    return {
-        name: (after - at, more - count) for (name, at, count), (_, after, more) in zip(began, began[1:], strict=False)
-    }
+    return {name: (after - at, more - count) for (name, at, count), (_, after, more) in itertools.pairwise(began)}
 
 
 def main() -> None:
