@@ -26,8 +26,9 @@ _COUNTED = re.compile(r"(.*?) ?(\d{3} \d+)")  # curl's complaint, then what -w t
 
 # lane PORT OTHER SIZE NUMBER/ADDRESS…: transfers one after the other, by one curl, however many. A server takes
 # one connection at a time, so those that are refused or cut off are asked for again, at the other port. One that was
-# answered by silence has one more attempt, at the other port too, for a silent client may hold the first: its exit
-# status and words are what is told. An attempt of its own is also made where curl did not say how a transfer ended.
+# answered by silence is not passed over again but has a last attempt of its own, and where that is silent too a second
+# one: clients may hold a port, or crowd before it. Its exit status and words are what is told. So has one of which curl
+# did not say how it ended.
 _LANE = rf"""set -f
 lane() {{
   p=$1 q=$2 size=$3 n=1 last=; shift 3
@@ -66,10 +67,12 @@ one() {{
     r=$(curl -sS -o /dev/null -w ' %{{http_code}} %{{size_download}}' --connect-timeout $(({WAIT_SECONDS}*2)) \
       -y {LAST_SECONDS} -Y 1 -m {MOST_SECONDS} "http://$a:$p/" 2>&1)
     s=$? n=$((n+1))
-    case $s in 7|52|56) ;; *) break;; esac
-    [ "$n" -lt {PASSES} ] || break
     x=$p p=$q q=$x
-    sleep $n
+    case $s in
+      7|18|52|55|56) [ "$n" -lt {PASSES} ] && sleep $n || break;;
+      28) [ "$n" = 1 ] || break;;
+      *) break;;
+    esac
   done
   set -- $r
   printf '%s\n' "{_LINE} $i $s $*"
@@ -109,7 +112,7 @@ class Plan:
         lane = -(-len(self.transfers) // LANES)
         pauses = PASSES * (PASSES - 1)  # of the passes, and of a last attempt that is refused
         passes = lane * (WAIT_SECONDS + STALLED_SECONDS)
-        return WAIT_SECONDS + passes + pauses + 2.0 * LAST_SECONDS * -(-lane // LAST_TOGETHER)
+        return WAIT_SECONDS + passes + pauses + 3.0 * LAST_SECONDS * -(-lane // LAST_TOGETHER)
 
 
 def plan(stations: Sequence[Station], ports: tuple[int, int], size: int) -> list[tuple[Station, Plan]]:

@@ -100,16 +100,16 @@ def test_a_refused_transfer_is_tried_again_at_the_other_port() -> None:
     assert (transfer.exit, transfer.stdout) == (0, "200 5")
 
 
-def test_a_transfer_that_silence_answers_is_tried_once_more() -> None:
-    """At the other port; curl's own status and words are told, and nothing is waited for a third time."""
+def test_a_transfer_that_silence_answers_is_tried_twice_more() -> None:
+    """Each time at the other port; curl's own status and words are told, and nothing is waited for once more."""
     silent = "curl() { for w; do :; done; echo call >&3; echo $w 000 0 2.001; echo $w >&2; return 28; }"
     shell = inside.script(planned())
     ran = subprocess.run(
         [*shell[:2], f"exec 3>&2; ping() {{ :; }}; {silent}\n{shell[2]}"], capture_output=True, check=False
     )
     _, transfer, _ = inside.told(planned(), 0, ran.stdout, b"", "ns/p")
-    assert (transfer.exit, ran.stderr.count(b"call")) == (28, 2)
-    assert f"10.0.2.1:{PORTS[1]}/" in transfer.stderr
+    assert (transfer.exit, ran.stderr.count(b"call")) == (28, 3)
+    assert f"10.0.2.1:{PORTS[0]}/" in transfer.stderr
 
 
 def test_two_pods_that_ask_a_third_ask_different_ports() -> None:
