@@ -86,8 +86,15 @@ OPTIONS = (
     Option("--ipip-ssh-sudo", "become root on the nodes with `sudo -n`", "flag"),
     Option("--ipip-settle", "at most so long until all pairs answer, before anything is judged", "number", "SECONDS"),
     Option("--ipip-pod-timeout", "time until the pods under test must be Ready", "number", "SECONDS"),
-    Option("--ipip-node-timeout", "time for reading one node", "number", "SECONDS"),
-    Option("--ipip-capture-timeout", "time for the captures", "number", "SECONDS"),
+    Option(
+        "--ipip-node-timeout", "time for reading one node (of more than 5: in proportion longer)", "number", "SECONDS"
+    ),
+    Option(
+        "--ipip-capture-timeout",
+        "time for the captures (of more than 5 nodes: in proportion longer)",
+        "number",
+        "SECONDS",
+    ),
     Option("--ipip-explain", "tell how one packet travelled, step by step and why, before the verdict", "flag"),
     Option("--ipip-lang", f"language of the lesson and of the verdict: {', '.join(LANGUAGES)}", metavar="LANG"),
     Option(

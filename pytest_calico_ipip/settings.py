@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+PATIENT_FROM = 5  # nodes: for more of them bounds grow
+MOST_PATIENCE = 6.0  # times what a few nodes are given
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -45,6 +48,13 @@ class Settings:
     language: str = "en"  # of the lesson and of the verdict
     server: str = ""  # the API server's address as the kubeconfig has it, for messages; never a credential
 
+    def in_time(self, seconds: float, nodes: int) -> float:
+        """Seconds for what so many nodes do at the same time: those on one machine share its processors.
+
+        In proportion from PATIENT_FROM nodes on, and bounded: a node that is alive and hangs is waited for so long.
+        """
+        return seconds * max(1.0, min(nodes / PATIENT_FROM, MOST_PATIENCE))
+
     @property
     def live(self) -> bool:
         """Whether they lead to a cluster."""
@@ -62,7 +72,7 @@ class Settings:
     @property
     def longest(self) -> float:
         """Seconds after which a run is over, whatever happened; what it made may be removed then."""
-        return self.pod_timeout + self.settle + self.node_timeout + self.capture_timeout + 15 * 60
+        return self.pod_timeout + self.settle + MOST_PATIENCE * (self.node_timeout + self.capture_timeout) + 15 * 60
 
     @property
     def pods_last(self) -> float:

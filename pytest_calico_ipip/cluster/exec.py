@@ -65,9 +65,9 @@ class Execution:
         self.ended: Executed | None = None  # once it has come to its end; its stdout was handed out by `read`
         self.stderr = bytearray()
         try:
-            self._socket = websocket.create_connection(
-                url, timeout=min(timeout, CONNECT_SECONDS * 2), enable_multithread=True, **_options(api)
-            )
+            # what may take long is asked for while much else goes on: then its start is waited for, too
+            patience = max(min(timeout, CONNECT_SECONDS * 2), timeout / 3)
+            self._socket = websocket.create_connection(url, timeout=patience, enable_multithread=True, **_options(api))
         except (websocket.WebSocketException, OSError, ValueError) as error:
             raise ExecProblem(f"exec in {namespace}/{pod} was refused: {_reason(error)}") from error
         self._arrived = 0  # bytes of the message that is being read

@@ -64,14 +64,13 @@ class Connection:
     @property
     def missing_tcpdump(self) -> str:
         """See `remote.Remote`."""
-        return f"{self.node} has no tcpdump: install it there (the package is called tcpdump)"
+        return f"{self.node} has no tcpdump: install it there, or use --ipip-node-access pod"
 
     def login(self) -> None:
         """Log in and see that we are root there. Raises `SetupProblem` with the remedy."""
         s = self.settings
-        longest = s.pod_timeout + s.settle + s.node_timeout + s.capture_timeout + 120
         sudo = "sudo -n " if s.ssh_sudo else ""
-        shell = f"exec {sudo}timeout -k 5 {round(longest)} /bin/sh -s"
+        shell = f"exec {sudo}timeout -k 5 {round(s.longest)} /bin/sh -s"
         self._master = subprocess.Popen(
             ["ssh", *self._options(master=True), self.host, shell],
             stdin=subprocess.PIPE,

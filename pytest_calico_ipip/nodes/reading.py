@@ -70,9 +70,13 @@ def read_node(
     look_up: Sequence[IPv4Address],
     settle: float,
     timeout: float,
+    together: int,
 ) -> Reading:
-    """Run the script and write nodes/<node>/; never raises for what the node does or fails to do."""
-    script = reading_script(pods, warm_up, look_up, settle)
+    """Run the script and write nodes/<node>/; never raises for what the node does or fails to do.
+
+    `together`: how many echoes of one pod's warm-up run side by side.
+    """
+    script = reading_script(pods, warm_up, look_up, settle, together)
     answer = remote.run(remote.wrap(script, settle + timeout), settle + timeout)
     if answer.failed_to_run:
         return refused(evidence, remote.node, pods, f"{remote.way} broke off: {answer.words() or 'no reason given'}")

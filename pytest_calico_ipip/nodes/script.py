@@ -162,18 +162,22 @@ _find() {
 
 
 def reading_script(
-    pods: Sequence[PodPlace], warm_up: Sequence[Sequence[IPv4Address]], look_up: Sequence[IPv4Address], settle: float
+    pods: Sequence[PodPlace],
+    warm_up: Sequence[Sequence[IPv4Address]],
+    look_up: Sequence[IPv4Address],
+    settle: float,
+    together: int,
 ) -> str:
     """The script's text.
 
-    `warm_up` has, for each pod, whom to send echoes from it until they are answered, for `settle` seconds at most;
-    nothing of that is recorded. `look_up` are the addresses for `ip route get`.
+    `warm_up` has, for each pod, whom to send echoes from it until they are answered, for `settle` seconds at most, so
+    many side by side as `together` says; nothing of that is recorded. `look_up` are the addresses for `ip route get`.
     """
     lines = ["ip -o link show >links 2>links.stderr"]
     for number, pod in enumerate(pods):
         words = " ".join(map(shlex.quote, (pod.interface, str(pod.address), pod.uid)))
         lines.append(f'locate {words}; n{number}=$netns; echo "{number} $interface $netns" >>places')
-    lines.append(_settle(warm_up, settle))
+    lines.append(_settle(warm_up, settle, together))
     lines.append(_batch("detailed", "ip -j -d", DETAILED))
     # a look-up that fails is an answer too: -force goes on with the next
     lines += ["run plain ip -j -force -batch - <<'END'", "rule"]
@@ -202,16 +206,30 @@ def _batch(name: str, ip: str, files: Mapping[str, str], prefix: str = "") -> st
     return "\n".join([f"run {name} {ip} -batch - <<'END' || {{", *files.values(), "END", alone, "}"])
 
 
-def _settle(warm_up: Sequence[Sequence[IPv4Address]], seconds: float) -> str:
+# those that are not answered are tried again, all together; a fork each, as there are many of them
+_ECHOES = r"""
+some() { for _one in $pids; do wait "${_one%%:*}" || left="$left ${_one#*:}"; done; pids=; n=0; }
+together=$1; shift
+while :; do
+  left= pids= n=0
+  for a; do
+    ping -n -q -c1 -W1 "$a" & pids="$pids $!:$a" n=$((n+1))
+    [ $n -lt "$together" ] || some
+  done
+  some; set -- $left
+  [ $# -gt 0 ] && [ "$(date +%s)" -lt "$end" ] || break
+  sleep 0.2 || sleep 1
+done
+"""
+
+
+def _settle(warm_up: Sequence[Sequence[IPv4Address]], seconds: float, together: int) -> str:
     """Echoes until each is answered; the clock is asked only after a failure."""
-    loop = (
-        'for a; do ( until ping -n -q -c1 -W1 "$a"; do '
-        '[ "$(date +%s)" -lt "$end" ] || exit; sleep 0.2; done ) & done; wait'
-    )
     lines = [f"end=$(( $(date +%s) + {max(0, round(seconds))} )); export end"]
     for number, addresses in enumerate(warm_up):
         if addresses:
-            words = f"/bin/sh -c {shlex.quote(loop)} sh {' '.join(map(str, addresses))} </dev/null >/dev/null 2>&1 &"
-            lines.append(f'[ "$n{number}" = - ] || enter "$n{number}" {words}')
+            words = f"{shlex.quote(_ECHOES)} sh {together} {' '.join(map(str, addresses))}"
+            command = f"/bin/sh -c {words} </dev/null >/dev/null 2>&1 &"
+            lines.append(f'[ "$n{number}" = - ] || enter "$n{number}" {command}')
     lines.append("wait")
     return "\n".join(lines)

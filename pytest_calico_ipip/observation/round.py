@@ -59,6 +59,7 @@ class CaptureRound:
         self._plans = {node: self._taps(node) for node in readings}
         # far above what our probes make, far below what could trouble a node
         self._limit = 1000 + 20 * self.count
+        self._seconds = settings.in_time(settings.capture_timeout, len(readings))
         self._captures: dict[str, NodeCapture] = {}
 
     @property
@@ -71,7 +72,8 @@ class CaptureRound:
         for node, plans in self._plans.items():
             if node in self._connections:
                 self._captures[node] = NodeCapture(self._connections[node], plans)
-        self._everywhere(lambda node: self._captures[node].start(self._limit))
+        seconds = self._settings.in_time(taps.LISTEN_SECONDS, len(self._captures))
+        self._everywhere(lambda node: self._captures[node].start(self._limit, seconds))
 
     def send(self, execute: Inside) -> None:
         """Send every probe: each node its own through its shell, and the pods theirs through the API."""
@@ -87,7 +89,7 @@ class CaptureRound:
         unpacked: dict[str, Unpacked] = {}
 
         def finish(node: str) -> None:
-            unpacked[node] = self._captures[node].finish(after_script(), self._settings.capture_timeout)
+            unpacked[node] = self._captures[node].finish(after_script(), self._seconds)
 
         self._everywhere(finish)
         entries: list[Sent] = []
@@ -121,11 +123,11 @@ class CaptureRound:
     def _send_from(self, node: str) -> None:
         together = probes.at_once(len(self._captures))
         mine = [probe for probe in self._probes if probe.node == node and self._sendable(probe)]
-        self._sent[node] = probes.send(self._connections[node], mine, self._settings.capture_timeout, together)
+        self._sent[node] = probes.send(self._connections[node], mine, self._seconds, together)
 
     def _send_spoofed(self, node: str) -> None:
         mine = [one for one in self._spoofed if one.sender == node]
-        sent = spoofed.send(self._connections[node], mine, self._settings.capture_timeout)
+        sent = spoofed.send(self._connections[node], mine, self._seconds)
         self._spoofed = [next((two for two in sent if two.receiver == one.receiver), one) for one in self._spoofed]
 
     def _station(self, node: str) -> Station:
@@ -147,7 +149,7 @@ class CaptureRound:
         return Station(node, senders, own)
 
     def _send_inside(self, pod: PodFacts, some: inside.Plan, execute: Inside) -> list[Sent]:
-        done = execute(pod, inside.script(some), some.seconds)
+        done = execute(pod, inside.script(some), self._settings.in_time(some.seconds, len(self._inside)))
         return inside.told(some, done.status, done.stdout, done.stderr, f"{pod.namespace}/{pod.name}")
 
     def _sendable(self, probe: Sent) -> bool:

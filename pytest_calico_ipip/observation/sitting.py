@@ -27,6 +27,7 @@ from pytest_calico_ipip.nodes.reading import Line, Reading, add, read_node, refu
 from pytest_calico_ipip.nodes.script import PodPlace
 from pytest_calico_ipip.observation import ways
 from pytest_calico_ipip.observation.round import CaptureRound
+from pytest_calico_ipip.packets import probes
 from pytest_calico_ipip.remote import Answer, Remote
 from pytest_calico_ipip.settings import Settings
 
@@ -168,7 +169,8 @@ class Sitting:
                     warm_up(node, tested),
                     [*(pod.ip for pod in everyone), *(block[-1] for block in facts.foreign_blocks(bodies, node))],
                     self.settings.settle,
-                    self.settings.node_timeout,
+                    self.settings.in_time(self.settings.node_timeout, len(self.nodes)),
+                    probes.at_once(len(self.nodes)),
                 )
             birds = {
                 node: threads.submit(_read_bird, api, agents.get(node), connections.open.get(node))

@@ -11,29 +11,71 @@ from pytest_calico_ipip.packets.probes import WAIT_SECONDS, Sent, Station
 from pytest_calico_ipip.remote import one_line
 
 ECHO, TRANSFER, SERVER = "echo-inside", "tcp-transfer", "tcp-server"
-MOST_AT_ONCE = 8  # transfers of one pod that run side by side
-TRANSFER_SECONDS = 4  # for one attempt; a megabyte takes milliseconds
-ATTEMPTS = 6
+LANES = 2  # of a pod's transfers, side by side: one for each port of those who serve
+PASSES = 6  # of a lane, over those that were refused or cut off
+STALLED_SECONDS = 3  # with less than SLOW in each: a transfer that goes on at all may be slow, machines are
+SLOW = 20_000  # bytes
+LAST_SECONDS = 10  # without a byte: the last attempt at one that was answered by silence is the most patient
+LAST_TOGETHER = 8  # last attempts of a lane that run side by side
+MOST_SECONDS = 30  # for a transfer that goes on
 _NC = "command -v nc >/dev/null && command -v head >/dev/null"  # what a pod serves with
 _ECHO_END, _LINE = "=== echo ===", "=== transfer ==="
 _ONE = re.compile(rf"^{_LINE} (\d+) (\d+) ?(.*)$", re.MULTILINE)  # number, exit status, words
+_BOUNDS = ["--connect-timeout", str(WAIT_SECONDS), "-y", str(STALLED_SECONDS), "-Y", str(SLOW), "-m", str(MOST_SECONDS)]
 _COUNTED = re.compile(r"(.*?) ?(\d{3} \d+)")  # curl's complaint, then what -w tells
 
-# try INDEX ADDRESS PORT OTHER: one transfer. A server takes one connection at a time, so one that is refused or cut off
-# is tried again, at the other port; one that was answered by silence only once, for a silent client may hold that port.
-_TRY = rf"""set -f
-try() {{
-  n=0 p=$3 q=$4
-  while :; do
-    r=$(curl -sS -o /dev/null -w ' %{{http_code}} %{{size_download}}' --connect-timeout {WAIT_SECONDS} \
-      -m {TRANSFER_SECONDS} "http://$2:$p/" 2>&1)
-    s=$?; n=$((n+1))
-    case $s in 7|52|56) ;; 28) [ "$n" = 1 ] || break;; *) break;; esac
-    [ "$n" -lt {ATTEMPTS} ] || break
-    x=$p p=$q q=$x
-    [ "$s" = 28 ] || sleep 0.2 2>/dev/null || sleep 1
+# lane PORT OTHER SIZE NUMBER/ADDRESS…: transfers one after the other, by one curl, however many. A server takes
+# one connection at a time, so those that are refused or cut off are asked for again, at the other port. One that was
+# answered by silence is not passed over again but has a last attempt of its own, and where that is silent too a second
+# one: clients may hold a port, or crowd before it. Its exit status and words are what is told. So has one of which curl
+# did not say how it ended.
+_LANE = rf"""set -f
+lane() {{
+  p=$1 q=$2 size=$3 n=1 last=; shift 3
+  while [ $# -gt 0 ] && [ "$n" -le {PASSES} ]; do
+    case $n in 1) ;; 2) sleep 0.2 2>/dev/null || sleep 1;; *) sleep $((n-2));; esac
+    urls=; for t; do urls="$urls -o /dev/null http://${{t#*/}}:$p/"; done
+    said="
+$(curl -s {shlex.join(_BOUNDS)} -w '%{{url_effective}} %{{http_code}} %{{size_download}} %{{time_total}}\n' $urls)
+"
+    left=
+    for t; do
+      line=${{said#*"
+http://${{t#*/}}:$p/ "}}
+      [ "$line" != "$said" ] || line=
+      line=${{line%%"
+"*}}
+      case $line in
+        "200 $size "*) printf '%s\n' "{_LINE} ${{t%%/*}} 0 200 $size";;
+        *' '[01][.,]*) left="$left $t";;
+        *) last="$last $t";;
+      esac
+    done
+    set -- $left
+    x=$p p=$q q=$x n=$((n+1))
   done
-  printf '%s\n' "{_LINE} $1 $s $(echo $r)"
+  m=0
+  for t in "$@" $last; do
+    one "${{t%%/*}}" "${{t#*/}}" &
+    m=$((m+1)); [ $((m % {LAST_TOGETHER})) -ne 0 ] || wait
+  done
+  wait
+}}
+one() {{
+  i=$1 a=$2 n=0
+  while :; do
+    r=$(curl -sS -o /dev/null -w ' %{{http_code}} %{{size_download}}' --connect-timeout $(({WAIT_SECONDS}*2)) \
+      -y {LAST_SECONDS} -Y 1 -m {MOST_SECONDS} "http://$a:$p/" 2>&1)
+    s=$? n=$((n+1))
+    x=$p p=$q q=$x
+    case $s in
+      7|18|52|55|56) [ "$n" -lt {PASSES} ] && sleep $n || break;;
+      28) [ "$n" = 1 ] || break;;
+      *) break;;
+    esac
+  done
+  set -- $r
+  printf '%s\n' "{_LINE} $i $s $*"
 }}"""
 
 
@@ -47,9 +89,8 @@ class Transfer:
     @property
     def command(self) -> list[str]:
         """As a person types it."""
-        bounds = ["--connect-timeout", str(WAIT_SECONDS), "-m", str(TRANSFER_SECONDS)]
         url = f"http://{self.sent.destination}:{self.ports[0]}/"
-        return ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code} %{size_download}", *bounds, url]
+        return ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code} %{size_download}", *_BOUNDS, url]
 
 
 @dataclass(frozen=True)
@@ -67,15 +108,18 @@ class Plan:
 
     @property
     def seconds(self) -> float:
-        """The longest that all of it takes where nothing is answered."""
-        return WAIT_SECONDS + 2.0 * TRANSFER_SECONDS * -(-len(self.transfers) // MOST_AT_ONCE)
+        """The longest that all of it takes where nothing is answered, or all is refused."""
+        lane = -(-len(self.transfers) // LANES)
+        pauses = PASSES * (PASSES - 1)  # of the passes, and of a last attempt that is refused
+        passes = lane * (WAIT_SECONDS + STALLED_SECONDS)
+        return WAIT_SECONDS + passes + pauses + 3.0 * LAST_SECONDS * -(-lane // LAST_TOGETHER)
 
 
 def plan(stations: Sequence[Station], ports: tuple[int, int], size: int) -> list[tuple[Station, Plan]]:
     """What each station with a pod sends. `ports` are where the pairs' pods serve `size` bytes.
 
     Each pod's echo goes to the next node's pod, round in a ring (on a single node to its second pod). Its transfers
-    begin with the next node's pod too, so that no pod is asked by all at once.
+    are two lanes, to every second node of the ring: as all go round in step, each port of a pod has one client a time.
     """
     able = [station for station in stations if station.pods]
     found = []
@@ -85,27 +129,28 @@ def plan(stations: Sequence[Station], ports: tuple[int, int], size: int) -> list
         target = able[others[0]].pods[0] if others else station.pods[-1]
         echo = Sent(f"{node} {ECHO}", ECHO, first.ip, target.ip, node) if target.ip != first.ip else None
         transfers = []
-        for other in others:
+        for step, other in enumerate(others):
             name = f"{node}:{able[other].node} {TRANSFER}"
             sent = Sent(name, TRANSFER, first.ip, able[other].pods[0].ip, node, size=size)
-            rank = number if number < other else number - 1  # among those who ask this pod: every second one here
-            transfers.append(Transfer(sent, ports if rank % 2 == 0 else (ports[1], ports[0])))
+            transfers.append(Transfer(sent, ports if step % LANES == 0 else (ports[1], ports[0])))
         server = Sent(f"{node} {SERVER}", SERVER, first.ip, first.ip, node)
         found.append((station, Plan(echo, tuple(transfers), server)))
     return found
 
 
 def script(plan: Plan) -> list[str]:
-    """The command: the echo, then the transfers side by side; marks and exit statuses tell what belongs to which."""
+    """The command: the echo, then the transfers in their lanes; marks and exit statuses tell what belongs to which."""
     lines = [f"{_NC}; echo '{_LINE}' {len(plan.transfers)} $?"]
     if plan.echo is not None:
         lines.append(f"{shlex.join(echo_command(plan.echo))}; s=$?; echo; echo '{_ECHO_END}' $s")
-    lines.append(_TRY)
-    numbered = list(enumerate(plan.transfers))
-    for start in range(0, len(numbered), MOST_AT_ONCE):
-        for number, each in numbered[start : start + MOST_AT_ONCE]:
-            lines.append(f"try {number} {each.sent.destination} {each.ports[0]} {each.ports[1]} &")
-        lines.append("wait")
+    lines.append(_LANE)
+    numbered = [(f"{number}/{each.sent.destination}", each) for number, each in enumerate(plan.transfers)]
+    for lane in (numbered[start::LANES] for start in range(LANES)):
+        if lane:
+            _, first = lane[0]
+            targets = " ".join(target for target, _ in lane)
+            lines.append(f"lane {first.ports[0]} {first.ports[1]} {first.sent.size} {targets} &")
+    lines.append("wait")
     return ["/bin/sh", "-c", "\n".join(lines)]
 
 

@@ -135,8 +135,8 @@ def _of(station: Station, stations: Sequence[Station]) -> Iterator[Sent]:
 
 
 def at_once(nodes: int) -> int:
-    """How many pings of one namespace run side by side, where so many nodes send theirs at the same time."""
-    return max(4, min(MOST_AT_ONCE, MOST_TOGETHER // max(1, nodes)))
+    """How many pings of one namespace run side by side, where so many nodes send from two each at the same time."""
+    return max(4, min(MOST_AT_ONCE, MOST_TOGETHER // max(1, 2 * nodes)))
 
 
 def sending(probes: Sequence[Sent], together: int = MOST_AT_ONCE) -> str:

@@ -6,6 +6,7 @@ taps are ended and what they wrote is sent. Where ssh dies, or we do, the shell 
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +17,10 @@ from pytest_calico_ipip.remote import RUN, Remote, Unpacked, untar
 
 SNAP_LENGTH = 256  # bytes: Ethernet, two IP headers with options, ICMP and what we look at of its data
 BUFFER_KIB = 512  # of kernel memory for each tap: some thousand packets of ours, a quarter of tcpdump's default
-LISTEN_SECONDS = 10  # a tcpdump that does not listen by then is not waited for
+LISTEN_SECONDS = 10  # of few nodes: a tcpdump that does not listen by then is not waited for
+# as a shell says it, `ip netns exec`, nsenter
+_NO_TCPDUMP = re.compile(rb"tcpdump: (command )?not found|exec of \"tcpdump\" failed: No such|execute tcpdump: No such")
+QUICK = 10  # looks at them, a tenth of a second apart; then half a second: to look costs a process, too
 PCAP_MAGIC = (b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\xc3\xd4", b"\x4d\x3c\xb2\xa1", b"\xa1\xb2\x3c\x4d")
 
 # pieces for the connection's shell; whatever ends it ends the taps and takes the directory with it
@@ -42,7 +46,8 @@ trap 'exit 143' HUP INT TERM PIPE
 _WAIT = r"""
 tries=0
 while [ -n "$left" ] && [ "$tries" -lt $most ]; do
-  [ "$tries" = 0 ] || sleep 0.1 2>/dev/null || sleep 1
+  [ "$tries" -lt $quick ] && pause=0.1 || pause=0.5
+  [ "$tries" = 0 ] || sleep $pause 2>/dev/null || sleep 1
   still=; for n in $left; do state "$n"; [ $? != 1 ] || still="$still $n"; done
   left=$still; tries=$((tries+1))
 done
@@ -78,11 +83,12 @@ class Plan:
         return f"ip netns exec {shlex.quote(netns)} {line}"
 
 
-def opening(plans: Sequence[Plan], count: int) -> str:
-    """The piece that starts every tcpdump and waits until each listens or has ended."""
+def opening(plans: Sequence[Plan], count: int, seconds: float = LISTEN_SECONDS) -> str:
+    """The piece that starts every tcpdump and waits until each listens or has ended, so long at most."""
     lines = [f"tap {number} {plan.command(count)}" for number, plan in enumerate(plans)]
     numbers = " ".join(str(number) for number in range(len(plans)))
-    return _OPEN + "\n".join(lines) + f'\nleft="{numbers}"; most={LISTEN_SECONDS * 10}' + _WAIT
+    most = QUICK + round(2 * (seconds - QUICK / 10))
+    return _OPEN + "\n".join(lines) + f'\nleft="{numbers}"; quick={QUICK}; most={most}' + _WAIT
 
 
 @dataclass
@@ -93,9 +99,9 @@ class NodeCapture:
     plans: Sequence[Plan]
     problem: str = ""
 
-    def start(self, count: int) -> None:
+    def start(self, count: int, seconds: float = LISTEN_SECONDS) -> None:
         """Open the taps; returns when each listens or has failed."""
-        answer = self.remote.ask(opening(self.plans, count), LISTEN_SECONDS * 3)
+        answer = self.remote.ask(opening(self.plans, count, seconds), seconds * 3)
         if answer.failed_to_run:
             self.problem = f"the taps were not opened: {answer.words()}"
 
@@ -120,7 +126,7 @@ def write(folder: Path, plans: Sequence[Plan], unpacked: Unpacked, missing: str)
         stderr = unpacked.files.get(f"{number}.stderr", b"")
         if unpacked.problem:
             stderr += f"{unpacked.problem}\n".encode()
-        elif b"tcpdump: not found" in stderr or b"tcpdump: command not found" in stderr:
+        elif _NO_TCPDUMP.search(stderr):
             stderr += f"{missing}\n".encode()
         if pcap is not None and pcap[:4] in PCAP_MAGIC:
             (folder / plan.tap.file).write_bytes(pcap)

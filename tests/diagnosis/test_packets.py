@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
+from pytest_calico_ipip.model.absent import Absent
 from pytest_calico_ipip.model.checks import tunnel
 from pytest_calico_ipip.model.checks.routes import remote_blocks
 from pytest_calico_ipip.model.diagnosis import Cause, diagnose
@@ -175,6 +176,21 @@ def test_a_tap_that_could_not_listen_is_the_cause_of_what_was_not_judged() -> No
     assert (cause.id, cause.subjects) == ("tap-deaf", (A,))
     assert "tunl0" in cause.sentence
     assert ("PATH-1", f"{A}:{B}") in cause.explains
+
+
+def test_a_node_that_was_never_read_is_named_as_that_and_its_taps_are_not() -> None:
+    """Where ssh is refused no tap can listen: the refusal is the one cause."""
+    scene = healthy()
+    refused = "ssh to it is refused"
+    gone = Absent(f"nodes/{A}/ip-addr.json: {refused}", failed=True)
+    scene.states[A] = replace(scene.states[A], links=gone, routes=gone, sysctl=gone)
+    for number, reading in enumerate(scene.taps):
+        if reading.tap.node == A:
+            scene.taps[number] = replace(reading, problem=f"tcpdump never listened: {refused}")
+            scene.packets = [packet for packet in scene.packets if packet.tap != number]
+    causes = found(scene)
+    assert (causes[0].id, causes[0].subjects) == ("node-not-read", (A,))
+    assert "tap-deaf" not in {cause.id for cause in causes}
 
 
 def test_a_tunnel_that_is_down_takes_its_losses_and_no_others() -> None:

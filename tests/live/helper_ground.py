@@ -57,7 +57,7 @@ def main(directory: Path) -> dict[str, Any]:
     evidence = Evidence(directory / "evidence")
     remote = connection([*CAPABILITIES])
     places = [PodPlace("ns/named", "cali1", ONE, "uid-1"), PodPlace("ns/by-route", "calinotthere", TWO, "uid-2")]
-    reading = read_node(remote, evidence, places, [[TWO], []], [ONE], 3, 30)
+    reading = read_node(remote, evidence, places, [[TWO], []], [ONE], 3, 30, 2)
     plans = [
         taps.Plan(Tap("eth0.pcap", "n1", "cni-1", "eth0"), filters.bare([ONE])),
         taps.Plan(Tap("cali1.pcap", "n1", None, "cali1"), filters.bare([ONE])),

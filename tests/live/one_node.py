@@ -80,7 +80,9 @@ def main(directory: Path, shell: str) -> dict[str, Any]:
             PodPlace("ns/nowhere", "calinowhere", THREE, "uid-3"),
         ]
         began = time.monotonic()
-        reading = read_node(remote, evidence, places, [[TWO], [], []], [ONE, THREE, IPv4Address("10.233.88.9")], 3, 30)
+        reading = read_node(
+            remote, evidence, places, [[TWO], [], []], [ONE, THREE, IPv4Address("10.233.88.9")], 3, 30, 2
+        )
         read_in = time.monotonic() - began
         narrow = filters.bare([ONE])
         plans = [

@@ -93,11 +93,23 @@ def test_a_refused_transfer_is_tried_again_at_the_other_port() -> None:
     count = "ping() { :; }; sleep() { :; }; curl() { for w; do :; done; echo $w >&2; echo ' 000 0'; return 7; }"
     ran = run(planned(), count)
     _, transfer, _ = inside.told(planned(), 0, ran.stdout, ran.stderr, "ns/p")
-    assert (transfer.exit, transfer.stdout, transfer.stderr) == (7, "000 0", f"http://10.0.2.1:{PORTS[1]}/")
+    assert (transfer.exit, transfer.stdout, transfer.stderr) == (7, "000 0", f"http://10.0.2.1:{PORTS[0]}/")
     busy = "curl() { for w; do :; done; case $w in *:8080/) return 7;; esac; echo ' 200 5'; }"
     ran = run(planned(), f"ping() {{ :; }}; sleep() {{ :; }}; {busy}")
     _, transfer, _ = inside.told(planned(), 0, ran.stdout, ran.stderr, "ns/p")
     assert (transfer.exit, transfer.stdout) == (0, "200 5")
+
+
+def test_a_transfer_that_silence_answers_is_tried_twice_more() -> None:
+    """Each time at the other port; curl's own status and words are told, and nothing is waited for once more."""
+    silent = "curl() { for w; do :; done; echo call >&3; echo $w 000 0 2.001; echo $w >&2; return 28; }"
+    shell = inside.script(planned())
+    ran = subprocess.run(
+        [*shell[:2], f"exec 3>&2; ping() {{ :; }}; {silent}\n{shell[2]}"], capture_output=True, check=False
+    )
+    _, transfer, _ = inside.told(planned(), 0, ran.stdout, b"", "ns/p")
+    assert (transfer.exit, ran.stderr.count(b"call")) == (28, 3)
+    assert f"10.0.2.1:{PORTS[0]}/" in transfer.stderr
 
 
 def test_two_pods_that_ask_a_third_ask_different_ports() -> None:

@@ -7,11 +7,15 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 
 from pytest_calico_ipip.cluster.pods import PORTS, SERVE, SERVED
+from pytest_calico_ipip.packets import inside
+from pytest_calico_ipip.packets.probes import Sender, Station
 
 SHELLS = {"OpenBSD": ["/bin/sh"], "BusyBox": ["busybox", "sh"]}
 pytestmark = pytest.mark.skipif(shutil.which("busybox") is None, reason="busybox is not installed here")
@@ -98,3 +102,20 @@ def test_a_serving_pod_ends_at_once(serving: Serving) -> None:
     subprocess.run(["kill", f"-{signal.SIGTERM.value}", serving.first], check=True)
     serving.process.wait(5)
     assert time.monotonic() - began < 1
+
+
+def test_a_pod_asks_all_others_by_two_processes(serving: Serving, tmp_path: Path) -> None:
+    """Of six nodes each brings a megabyte, though one server answers for all; curl is not run once for each of them."""
+    stations = [
+        Station(f"n{number}", [Sender(f"ns/{number}", IPv4Address(f"127.0.0.{number}"), None, 1480)], {})
+        for number in range(1, 7)
+    ]
+    plan = replace(inside.plan(stations, PORTS, SERVED)[0][1], echo=None)
+    serving.fetched(PORTS[0])
+    shell = inside.script(plan)
+    counted = f'curl() {{ echo run >>{tmp_path}/runs; command curl "$@"; }}'
+    done = serving.inside(*shell[:2], f"{counted}\n{shell[2]}")
+    told = inside.told(plan, done.returncode, done.stdout.encode(), done.stderr.encode(), "ns/p")
+    transfers = [probe for probe in told if probe.kind == inside.TRANSFER]
+    assert [(probe.exit, probe.stdout) for probe in transfers] == [(0, f"200 {SERVED}")] * 5
+    assert len((tmp_path / "runs").read_text().split()) <= 2 * inside.PASSES

@@ -14,8 +14,12 @@ from pytest_calico_ipip.judge.load import load
 from pytest_calico_ipip.model.absent import Absent
 from pytest_calico_ipip.model.checks import wire_path
 from pytest_calico_ipip.model.judgement import Outcome
+from pytest_calico_ipip.model.wire import Tap
 from pytest_calico_ipip.packets.decode import read_capture
 from pytest_calico_ipip.packets.tapfile import read_taps
+from pytest_calico_ipip.packets.taps import Plan
+from pytest_calico_ipip.packets.taps import write as write_taps
+from pytest_calico_ipip.remote import Unpacked
 
 RECORDED = Path(__file__).parent.parent / "recorded" / "v3.31.7-always"
 A, B = "virtnest-rook-ceph-1", "virtnest-rook-ceph-2"
@@ -203,3 +207,19 @@ def test_a_live_run_without_its_probes_is_an_error(copy: Path) -> None:
     capture = read_capture(Evidence(copy), live=True)
     assert isinstance(capture, Absent)
     assert capture.failed
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "/bin/sh: 1: tcpdump: not found",
+        "bash: tcpdump: command not found",
+        'exec of "tcpdump" failed: No such file or directory',
+        "nsenter: failed to execute tcpdump: No such file or directory",
+    ],
+)
+def test_a_place_without_tcpdump_gets_the_remedy(said: str, tmp_path: Path) -> None:
+    """Whoever was to start it: a shell, `ip netns exec`, nsenter."""
+    plan = Plan(Tap("x.pcap", A, None, "tunl0"), "ip")
+    write_taps(tmp_path, [plan], Unpacked({"0.stderr": said.encode()}), "install tcpdump")
+    assert "install tcpdump" in (tmp_path / "x.stderr").read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from pytest_calico_ipip.model.absent import Absent
@@ -57,26 +58,36 @@ def unequipped(signs: Signs) -> Iterator[Found]:
         )
 
 
+def unread(signs: Signs) -> Iterator[Found]:
+    """Nodes of which nothing could be read: their taps never began, either, and need no cause of their own."""
+    for node, state in signs.world.nodes.items():
+        if all(isinstance(part, Absent) and part.failed for part in (state.links, state.routes, state.sysctl)):
+            yield from _silent(signs, node)
+
+
 def silent(signs: Signs) -> Iterator[Found]:
-    """Nodes of which nothing, or not everything, could be read."""
+    """Nodes of which not everything could be read."""
     for node in signs.nodes:
-        mine = tuple(
-            s
-            for s in signs.left
-            if s.reason and (f"nodes/{node}" in s.reason or s.reason.startswith((f"{node}:", f"{node} ")))
+        yield from _silent(signs, node)
+
+
+def _silent(signs: Signs, node: str) -> Iterator[Found]:
+    folder = re.compile(rf"nodes/{re.escape(node)}(?![\w-]|\.\w)")  # of node-1, not of node-10
+    mine = tuple(
+        s for s in signs.left if s.reason and (folder.search(s.reason) or s.reason.startswith((f"{node}:", f"{node} ")))
+    )
+    if mine:
+        reasons = tuple(dict.fromkeys(s.reason[:300] for s in mine))
+        missing = "one reading is" if len(reasons) == 1 else f"{len(reasons)} readings are"
+        sentence = f"{node} did not tell everything that was asked, and {missing} missing"
+        yield Found(
+            "node-not-read",
+            (node,),
+            sentence,
+            mine,
+            reasons[:3],
+            (on(node, "true"),),
         )
-        if mine:
-            reasons = tuple(dict.fromkeys(s.reason[:300] for s in mine))
-            missing = "one reading is" if len(reasons) == 1 else f"{len(reasons)} readings are"
-            sentence = f"{node} did not tell everything that was asked, and {missing} missing"
-            yield Found(
-                "node-not-read",
-                (node,),
-                sentence,
-                mine,
-                reasons[:3],
-                (on(node, "true"),),
-            )
 
 
-RULES: tuple[Rule, ...] = (deaf, unequipped, silent)
+RULES: tuple[Rule, ...] = (unread, deaf, unequipped, silent)
