@@ -22,7 +22,7 @@ from pytest_calico_ipip.packets.merge import Place, merge
 from pytest_calico_ipip.packets.probefile import BadProbes, read_probes
 from pytest_calico_ipip.packets.tapfile import BadTaps, TapFile, read_taps
 
-MOST_PACKETS = 50_000  # decoding takes 1 to 4 ms each
+MOST_PACKETS = 200_000  # of 60 nodes: some 55 of each pair; decoding takes 1 to 4 ms each
 START_TIME = 60.0  # seconds until tshark and pyshark must have begun, even on one slow processor
 PACKET_TIME = 0.05  # seconds for a packet, more than ten times what was ever seen
 MOST_BYTES = 64 * 2**20  # of all frames together; tshark makes twenty times that of them
