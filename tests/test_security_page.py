@@ -133,7 +133,7 @@ def scripts() -> str:
     sent = [Sent("p", "echo", ONE, TWO, "n1", netns, icmp_id=1) for netns in NAMESPACES]
     text = "\n".join(
         [
-            remote.wrap(script.reading_script([POD], [[TWO]], [TWO], 5), 60, sudo=True),
+            remote.wrap(script.reading_script([POD], [[TWO]], [TWO], 5, 1), 60, sudo=True),
             script.after_script(),
             taps.opening(plans, 100),
             taps._CLOSE,
