@@ -11,11 +11,15 @@ import signal
 import struct
 import termios
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
 from pytest_calico_ipip.lab.api.ages import timestamp
 from pytest_calico_ipip.lab.api.errors import ApiError
 from pytest_calico_ipip.lab.api.runtime import RuntimeRefusal
 from pytest_calico_ipip.lab.api.store import Object, Store
+
+# what would send to a pod's address sends nothing: on this machine there is no such pod
+OFFLINE = Path(__file__).parent / "offline"
 
 
 class LocalProcess:
@@ -38,6 +42,7 @@ class LocalProcess:
                 stdout=inner if tty else pipe,
                 stderr=inner if tty else pipe,
                 start_new_session=True,
+                env={**os.environ, "PATH": f"{OFFLINE}:{os.environ['PATH']}"},
             )
         except FileNotFoundError:
             raise RuntimeRefusal(f'exec: "{command[0]}": executable file not found in $PATH') from None
