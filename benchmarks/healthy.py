@@ -14,16 +14,13 @@ import argparse
 import shutil
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.lab_run import available
+from benchmarks.memory import watched
 from tests.matrix.suite import Verdict, in_lab
 
 PROFILES: dict[str, tuple[str, ...]] = {
@@ -36,25 +33,6 @@ PROFILES: dict[str, tuple[str, ...]] = {
 }
 LARGE: dict[str, tuple[str, ...]] = {f"{count}-nodes": ("--nodes", str(count)) for count in (5, 10, 20)}
 _AGAINST = ("failed", "warning", "error", "none")  # "none": a test that ended before it had an outcome
-
-
-@contextmanager
-def watched() -> Iterator[list[float]]:
-    """What MemAvailable fell by, in MB, once the block is left: others' share counts against us."""
-    stop, least, found = threading.Event(), available(), [0.0]
-    before = least
-
-    def watch() -> None:
-        while not stop.wait(0.1):
-            found[0] = max(found[0], before - available())
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield found
-    finally:
-        stop.set()
-        watcher.join()
 
 
 def said(verdict: Verdict) -> list[str]:

@@ -16,41 +16,26 @@ import re
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
 
-
-def available() -> float:
-    """MemAvailable, in MB."""
-    (line,) = (line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable:"))
-    return int(line.split()[1]) / 1024
+from benchmarks.memory import watched  # noqa: E402
 
 
 def timed(*arguments: str) -> tuple[float, float, str]:
     """Seconds, MB at the peak, and what was printed, of one pytest command."""
-    stop = threading.Event()
-    least = before = available()
-
-    def watch() -> None:
-        nonlocal least
-        while not stop.wait(0.05):
-            least = min(least, available())
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    start = time.monotonic()
     environment = os.environ | {"CALICO_IPIP_LAB_TIMES": "1"}
     command = [sys.executable, "-m", "pytest", "-q", "conformance/", *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    seconds = time.monotonic() - start
-    stop.set()
-    watcher.join()
+    with watched(0.05) as fell:
+        start = time.monotonic()
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        seconds = time.monotonic() - start
     if done.returncode:
         sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
-    return seconds, before - least, done.stdout + done.stderr
+    return seconds, fell[0], done.stdout + done.stderr
 
 
 def main() -> None:

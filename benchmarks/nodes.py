@@ -18,14 +18,14 @@ import re
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.lab_run import ROOT, available
+from benchmarks.lab_run import ROOT
+from benchmarks.memory import watched
 
 # inside the lab: each line of the run after the seconds and the processes so far
 COUNTING = r"""
@@ -63,28 +63,17 @@ def measured(nodes: int, options: list[str]) -> Cost:
         evidence = Path(folder) / "evidence"
         run = [sys.executable, "-u", "-m", "pytest", "-q", "conformance/", f"--ipip-evidence={evidence}"]
         lab = [sys.executable, "-m", "pytest_calico_ipip.lab", "run", "--nodes", str(nodes), *options]
-        least = before = available()
-        stop = threading.Event()
-
-        def watch() -> None:
-            nonlocal least
-            while not stop.wait(0.1):
-                least = min(least, available())
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        start = time.monotonic()
         command = [*lab, "--", "/bin/bash", "-c", COUNTING, "run", *run]
-        done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, check=False)
-        seconds = time.monotonic() - start
-        stop.set()
-        watcher.join()
+        with watched() as fell:
+            start = time.monotonic()
+            done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, check=False)
+            seconds = time.monotonic() - start
         found = re.findall(r"^([\d.]+) (\d+) (.*)$", done.stdout, re.MULTILINE)
         if not found:
             sys.exit(f"{nodes} nodes: the lab ended with {done.returncode}:\n{done.stdout}{done.stderr}")
         size = sum(path.stat().st_size for path in evidence.rglob("*") if path.is_file()) / 1e6
     verdict = next((text for _, _, text in found if text.startswith("VERDICT")), "no verdict")
-    return Cost(seconds, before - least, size, len(found), _phases(found), verdict)
+    return Cost(seconds, fell[0], size, len(found), _phases(found), verdict)
 
 
 def _phases(found: list[tuple[str, str, str]]) -> dict[str, tuple[float, int]]:

@@ -34,6 +34,15 @@ def test_fine(judged, node):
     '''tunl0's MTU is right.'''
     assert judged(fine, node)
 """
+BROKEN = """
+def broken(world, node):
+    return Judgement("MTU-2", node, differences=(Difference("d", "1", "2", Reading("f", "c")),))
+
+@pytest.mark.requirement("MTU-2")
+def test_broken(judged, node):
+    '''eth0's MTU is right.'''
+    assert judged(broken, node)
+"""
 
 
 @pytest.mark.parametrize("extra", [(), ("-n2",), ("--collect-only",)])
@@ -130,18 +139,7 @@ def world(nodes):
 
 def test_random_order_reruns_and_the_first_failure(project: Project) -> None:
     """Reversed order, reruns, -x and --lf change neither what a test says nor the verdict."""
-    project.tests(
-        OURS
-        + """
-def broken(world, node):
-    return Judgement("MTU-2", node, differences=(Difference("d", "1", "2", Reading("f", "c")),))
-
-@pytest.mark.requirement("MTU-2")
-def test_broken(judged, node):
-    '''eth0's MTU is right.'''
-    assert judged(broken, node)
-"""
-    )
+    project.tests(OURS + BROKEN)
     with (project.path / "conftest.py").open("a") as conftest:
         conftest.write("\ndef pytest_collection_modifyitems(items):\n    items.reverse()\n")
     source = ("--ipip-replay", project.evidence("n1", "n2"))
@@ -169,18 +167,7 @@ def test_strict_markers(project: Project) -> None:
 
 def test_a_replay_under_xdist(project: Project) -> None:
     """A replay is shared out by pytest-xdist, with one verdict, one JUnit file, and the same exit status."""
-    project.tests(
-        OURS
-        + """
-def broken(world, node):
-    return Judgement("MTU-2", node, differences=(Difference("d", "1", "2", Reading("f", "c")),))
-
-@pytest.mark.requirement("MTU-2")
-def test_broken(judged, node):
-    '''eth0's MTU is right.'''
-    assert judged(broken, node)
-"""
-    )
+    project.tests(OURS + BROKEN)
     evidence = project.evidence("n1", "n2", "n3")
     result = project.pytester.runpytest_subprocess(*BARE, "-n2", "--ipip-replay", evidence, "--junitxml=junit.xml")
     result.assert_outcomes(passed=3, failed=3)

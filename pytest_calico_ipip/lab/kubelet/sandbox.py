@@ -39,7 +39,7 @@ class SandboxFailed(Exception):
 def create(request: dict[str, Any]) -> dict[str, Any]:
     """Make the namespace `netns` with the address `address` behind the host interface `interface`; returns the MTU."""
     name, interface, address = request["netns"], request["interface"], request["address"]
-    mtu = int(_read(MTU_FILE))
+    mtu = int(syscalls.read(MTU_FILE))
     metric = f" metric {request['metric']}" if request.get("metric") else ""
     try:
         _make(name, request["sysctls"])
@@ -105,7 +105,7 @@ def _existing_groups(value: str) -> str:
     words = value.split()
     if len(words) != 2 or not all(word.isdecimal() for word in words):
         return value  # for the kernel to refuse
-    maps = [[int(word) for word in line.split()] for line in _read("/proc/self/gid_map").splitlines()]
+    maps = [[int(word) for word in line.split()] for line in syscalls.read("/proc/self/gid_map").splitlines()]
     last = max(first + count - 1 for first, _, count in maps)
     return f"{words[0]} {min(int(words[1]), last)}"
 
@@ -119,14 +119,6 @@ def _back_here() -> Iterator[None]:
     finally:
         syscalls.setns_fd(here, "the node's network")
         os.close(here)
-
-
-def _read(path: str) -> str:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return os.read(fd, 4096).decode()
-    finally:
-        os.close(fd)
 
 
 def _write(path: str, value: str) -> None:

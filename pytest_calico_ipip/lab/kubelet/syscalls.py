@@ -29,10 +29,11 @@ _MOUNT_ATTR_RDONLY = 1
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 
-_libc = ctypes.CDLL(None, use_errno=True)
+libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _check(result: int, what: str) -> None:
+def check(result: int, what: str) -> None:
+    """Raise `OSError` with the kernel's reason where a call of `libc` did not answer 0."""
     if result != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{what}: {os.strerror(number)}")
@@ -49,7 +50,7 @@ def setns(path: str) -> None:
 
 def setns_fd(fd: int, what: str) -> None:
     """Enter the namespace that a descriptor is open on; `what` is for the error."""
-    _check(_libc.setns(fd, 0), f"setns {what}")
+    check(libc.setns(fd, 0), f"setns {what}")
 
 
 def setns_all(pid: int, kinds: tuple[str, ...]) -> None:
@@ -62,33 +63,33 @@ def setns_all(pid: int, kinds: tuple[str, ...]) -> None:
 
 def unshare(flags: int) -> None:
     """Leave namespaces for new ones."""
-    _check(_libc.unshare(flags), "unshare")
+    check(libc.unshare(flags), "unshare")
 
 
 def mount(source: str | None, target: str, kind: str | None, flags: int = 0, options: str | None = None) -> None:
     """Mount a file system, bind a path, or change propagation, as the system call does."""
     arguments = [None if text is None else text.encode() for text in (source, target, kind, options)]
-    result = _libc.mount(arguments[0], arguments[1], arguments[2], ctypes.c_ulong(flags), arguments[3])
-    _check(result, f"mount {kind or source or ''} {target}")
+    result = libc.mount(arguments[0], arguments[1], arguments[2], ctypes.c_ulong(flags), arguments[3])
+    check(result, f"mount {kind or source or ''} {target}")
 
 
 def detach(target: str) -> None:
     """Unmount what is at `target` and below, at once, even when it is in use."""
-    _check(_libc.umount2(target.encode(), _MNT_DETACH), f"umount {target}")
+    check(libc.umount2(target.encode(), _MNT_DETACH), f"umount {target}")
 
 
 def clone_tree(path: str) -> int:
     """A descriptor of a copy of the mounts at `path` and below, attached nowhere yet."""
     flags = ctypes.c_uint(_OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | _AT_RECURSIVE)
-    fd: int = _libc.syscall(_OPEN_TREE, _AT_FDCWD, path.encode(), flags)
-    _check(min(fd, 0), f"open_tree {path}")
+    fd: int = libc.syscall(_OPEN_TREE, _AT_FDCWD, path.encode(), flags)
+    check(min(fd, 0), f"open_tree {path}")
     return fd
 
 
 def attach_tree(fd: int, target: str) -> None:
     """Mount what `clone_tree` gave."""
-    result = _libc.syscall(_MOVE_MOUNT, fd, b"", _AT_FDCWD, target.encode(), _MOVE_MOUNT_F_EMPTY_PATH)
-    _check(result, f"mount {target}")
+    result = libc.syscall(_MOVE_MOUNT, fd, b"", _AT_FDCWD, target.encode(), _MOVE_MOUNT_F_EMPTY_PATH)
+    check(result, f"mount {target}")
 
 
 def set_read_only(where: str | int, *, read_only: bool = True) -> None:
@@ -98,22 +99,31 @@ def set_read_only(where: str | int, *, read_only: bool = True) -> None:
     place, path = (where, b"") if isinstance(where, int) else (_AT_FDCWD, where.encode())
     flags = _AT_RECURSIVE | (_AT_EMPTY_PATH if isinstance(where, int) else 0)
     size = ctypes.c_size_t(len(wanted))
-    _check(_libc.syscall(_MOUNT_SETATTR, place, path, ctypes.c_uint(flags), wanted, size), f"mount_setattr {where}")
+    check(libc.syscall(_MOUNT_SETATTR, place, path, ctypes.c_uint(flags), wanted, size), f"mount_setattr {where}")
 
 
 def pivot_root(directory: str) -> None:
     """Make a mount the root, and let go of the old root and all that was mounted below it."""
     os.chdir(directory)
-    _check(_libc.pivot_root(b".", b"."), f"pivot_root {directory}")
+    check(libc.pivot_root(b".", b"."), f"pivot_root {directory}")
     detach(".")
     os.chdir("/")
 
 
 def name(text: str) -> None:
     """How `ps` and `top` call this process."""
-    _check(_libc.prctl(_PR_SET_NAME, text.encode(), 0, 0, 0), "prctl")
+    check(libc.prctl(_PR_SET_NAME, text.encode(), 0, 0, 0), "prctl")
 
 
 def become_subreaper() -> None:
     """Adopt orphaned descendants, so that none of them gets away."""
-    _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
+    check(libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
+
+
+def read(path: str) -> str:
+    """A small file of the kernel's, in one call."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, 4096).decode()
+    finally:
+        os.close(fd)
