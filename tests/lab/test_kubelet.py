@@ -389,7 +389,8 @@ def test_deletion_without_grace(lab: Lab) -> None:
 @pytest.mark.parametrize("steps", [0, 1, 3, 6, 10, 20])
 def test_deletion_at_any_moment_leaves_nothing(lab: Lab, steps: int, grace: int | None) -> None:
     """A pod that is deleted while it is being made leaves no interface, no namespace, no process and no address."""
-    used = lab.on_node("ls /run/netns; ps ax -o args | grep -c 'slee[p] 6161'; ip -br link | grep -c cali; true")
+    look = "ls /run/netns; ps ax -o args | grep -c 'slee[p] 6161'; ip -br link | grep -c cali; true"
+    used = lab.on_node(look)
     name = lab.create(container={"command": ["sleep", "6161"]})
     for _ in range(steps):
         lab.run(asyncio.sleep(0.003))
@@ -397,7 +398,7 @@ def test_deletion_at_any_moment_leaves_nothing(lab: Lab, steps: int, grace: int 
     lab.gone(name)
     lab.run(asyncio.sleep(0.05))  # the kubelet hears of it
     lab.wait(lambda: not lab.kubelets.knows("default", name))
-    assert lab.on_node("ls /run/netns; ps ax -o args | grep -c 'slee[p] 6161'; ip -br link | grep -c cali; true") == used
+    assert lab.on_node(look) == used
     blocks = lab.store.list("ipamblocks.crd.projectcalico.org")[0]
     assert f'"pod": "{name}"' not in json.dumps([block["spec"]["attributes"] for block in blocks])
     assert not lab.kubelets.failure.done()
