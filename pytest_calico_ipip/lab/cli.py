@@ -22,6 +22,7 @@ from .profiles import PROFILES
 from .spec import Hook, LabSpec
 
 MOST_NODES = 50
+LEAST_MEGABYTES = 128  # the kernel boots with less, and ends in the middle of something
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -117,6 +118,7 @@ def _add_lab_options(parser: argparse.ArgumentParser) -> None:
     add("--native", action="store_true", help="Calico's kinds are native CRDs, projectcalico.org/v3")
     add("--no-sshd", action="store_true", help="the nodes run no sshd")
     add("--kernel", choices=kernel.KINDS, default="auto", help="auto: host where it can make an ipip link, else uml")
+    add("--memory", type=int, metavar="MB", help="memory of the uml kernel, for a COMMAND that needs more than one run")
     add("--fault", action="append", default=[], metavar="NAME", help="break the cluster as `faults` lists; repeatable")
     for name, when in (("--at-start", "before COMMAND"), ("--at-pod", "each time a pod on it is up")):
         add(name, action="append", nargs=2, default=[], metavar=("NODE", "COMMAND"), help=f"run in NODE {when}")
@@ -187,6 +189,8 @@ def _spec(options: argparse.Namespace) -> LabSpec:
         raise LabUsageError(
             f"--subnets {options.subnets} cannot be.", "Take at least 1, and no more than there are nodes."
         )
+    if options.memory is not None and options.memory < LEAST_MEGABYTES:
+        raise LabUsageError(f"--memory {options.memory} cannot be.", f"Take at least {LEAST_MEGABYTES}, in MB.")
     spec = LabSpec(
         nodes=options.nodes,
         profile=options.profile,
@@ -202,6 +206,7 @@ def _spec(options: argparse.Namespace) -> LabSpec:
             **({"node-tools": options.node_tools} if options.node_tools != "host" else {}),
             **({"sshd": "no"} if options.no_sshd else {}),
             **({"native": "yes"} if options.native else {}),
+            **({"memory": str(options.memory)} if options.memory is not None else {}),
         },
     )
     names = [node.name for node in spec.node_specs()]

@@ -67,7 +67,8 @@ class LabSpec:
     faults: tuple[str, ...] = ()
     at_start: tuple[Hook, ...] = ()
     at_pod: tuple[Hook, ...] = ()
-    # what few labs have: borrow=NODE, second-pool=yes, sshd=no, pod-tools=busybox, node-tools=bare, native=yes
+    # what few labs have: borrow=NODE, second-pool=yes, sshd=no, pod-tools=busybox, node-tools=bare, native=yes,
+    # memory=MEGABYTES
     extra: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -84,6 +85,11 @@ class LabSpec:
     def sshd(self) -> bool:
         """Whether the nodes run one."""
         return self.extra.get("sshd") != "no"
+
+    @property
+    def memory(self) -> int:
+        """Megabytes for the guest, where there is one; 0: as many as its nodes need."""
+        return int(self.extra.get("memory", 0))
 
     @property
     def native(self) -> bool:

@@ -21,6 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--kubeconfig", type=Path, default=os.environ.get("KUBECONFIG"))
     parser.add_argument("--context")
     parser.add_argument("--nodes", default="", help="names, with commas; all schedulable ones by default")
+    parser.add_argument("--node-access", choices=("ssh", "pod"), default="ssh", help="how the nodes are reached")
     parser.add_argument("--settle", type=float, default=5.0)
     parser.add_argument("--pod-timeout", type=float, default=120.0)
     options = parser.parse_args(arguments)
@@ -30,6 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
         kubeconfig=Path(options.kubeconfig) if options.kubeconfig else None,
         context=options.context,
         nodes=tuple(filter(None, options.nodes.split(","))),
+        node_access=options.node_access,
         settle=options.settle,
         pod_timeout=options.pod_timeout,
     )

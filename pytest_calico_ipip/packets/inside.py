@@ -12,7 +12,10 @@ from pytest_calico_ipip.remote import one_line
 
 ECHO, TRANSFER, SERVER = "echo-inside", "tcp-transfer", "tcp-server"
 LANES = 2  # of a pod's transfers, side by side: one for each port of those who serve
-PASSES = 6  # of a lane, over those that were refused or cut off
+PASSES = (
+    6  # at most, of a lane, over those that were refused or cut off: the longer it is, the more crowd before a port
+)
+FEWEST_PASSES = 3
 STALLED_SECONDS = 3  # with less than SLOW in each: a transfer that goes on at all may be slow, machines are
 SLOW = 20_000  # bytes
 LAST_SECONDS = 10  # without a byte: the last attempt at one that was answered by silence is the most patient
@@ -24,15 +27,15 @@ _ONE = re.compile(rf"^{_LINE} (\d+) (\d+) ?(.*)$", re.MULTILINE)  # number, exit
 _BOUNDS = ["--connect-timeout", str(WAIT_SECONDS), "-y", str(STALLED_SECONDS), "-Y", str(SLOW), "-m", str(MOST_SECONDS)]
 _COUNTED = re.compile(r"(.*?) ?(\d{3} \d+)")  # curl's complaint, then what -w tells
 
-# lane PORT OTHER SIZE NUMBER/ADDRESS…: transfers one after the other, by one curl, however many. A server takes
+# lane PASSES PORT OTHER SIZE NUMBER/ADDRESS…: transfers one after the other, by one curl, however many. A server takes
 # one connection at a time, so those that are refused or cut off are asked for again, at the other port. One that was
 # answered by silence is not passed over again but has a last attempt of its own, and where that is silent too a second
 # one: clients may hold a port, or crowd before it. Its exit status and words are what is told. So has one of which curl
-# did not say how it ended.
+# did not say how it ended. Where it takes seconds to be told that an address is unreachable, that is silence, too.
 _LANE = rf"""set -f
 lane() {{
-  p=$1 q=$2 size=$3 n=1 last=; shift 3
-  while [ $# -gt 0 ] && [ "$n" -le {PASSES} ]; do
+  passes=$1 p=$2 q=$3 size=$4 n=1 last=; shift 4
+  while [ $# -gt 0 ] && [ "$n" -le "$passes" ]; do
     case $n in 1) ;; 2) sleep 0.2 2>/dev/null || sleep 1;; *) sleep $((n-2));; esac
     urls=; for t; do urls="$urls -o /dev/null http://${{t#*/}}:$p/"; done
     said="
@@ -64,13 +67,13 @@ http://${{t#*/}}:$p/ "}}
 one() {{
   i=$1 a=$2 n=0
   while :; do
-    r=$(curl -sS -o /dev/null -w ' %{{http_code}} %{{size_download}}' --connect-timeout $(({WAIT_SECONDS}*2)) \
-      -y {LAST_SECONDS} -Y 1 -m {MOST_SECONDS} "http://$a:$p/" 2>&1)
-    s=$? n=$((n+1))
+    r=$(curl -sS -o /dev/null -w ' %{{http_code}} %{{size_download}} %{{time_total}}' \
+      --connect-timeout $(({WAIT_SECONDS}*2)) -y {LAST_SECONDS} -Y 1 -m {MOST_SECONDS} "http://$a:$p/" 2>&1)
+    s=$? n=$((n+1)) took=${{r##* }} r=${{r% *}}
     x=$p p=$q q=$x
-    case $s in
-      7|18|52|55|56) [ "$n" -lt {PASSES} ] && sleep $n || break;;
-      28) [ "$n" = 1 ] || break;;
+    case $s,$took in
+      7,[01][.,]*|18,*|52,*|55,*|56,*) [ "$n" -lt "$passes" ] && sleep $n || break;;
+      7,*|28,*) [ "$n" = 1 ] || break;;
       *) break;;
     esac
   done
@@ -110,9 +113,13 @@ class Plan:
     def seconds(self) -> float:
         """The longest that all of it takes where nothing is answered, or all is refused."""
         lane = -(-len(self.transfers) // LANES)
-        pauses = PASSES * (PASSES - 1)  # of the passes, and of a last attempt that is refused
+        pauses = _passes(lane) * (_passes(lane) - 1)  # of the passes, and of a last attempt that is refused
         passes = lane * (WAIT_SECONDS + STALLED_SECONDS)
         return WAIT_SECONDS + passes + pauses + 3.0 * LAST_SECONDS * -(-lane // LAST_TOGETHER)
+
+
+def _passes(lane: int) -> int:
+    return min(PASSES, FEWEST_PASSES + lane)
 
 
 def plan(stations: Sequence[Station], ports: tuple[int, int], size: int) -> list[tuple[Station, Plan]]:
@@ -142,14 +149,17 @@ def script(plan: Plan) -> list[str]:
     """The command: the echo, then the transfers in their lanes; marks and exit statuses tell what belongs to which."""
     lines = [f"{_NC}; echo '{_LINE}' {len(plan.transfers)} $?"]
     if plan.echo is not None:
-        lines.append(f"{shlex.join(echo_command(plan.echo))}; s=$?; echo; echo '{_ECHO_END}' $s")
+        # beside the transfers, and told in one piece
+        echo = shlex.join(echo_command(plan.echo))
+        lines.append(f"{{ said=$({echo}); s=$?; printf '%s\\n\\n%s\\n' \"$said\" '{_ECHO_END} '$s; }} &")
     lines.append(_LANE)
     numbered = [(f"{number}/{each.sent.destination}", each) for number, each in enumerate(plan.transfers)]
     for lane in (numbered[start::LANES] for start in range(LANES)):
         if lane:
             _, first = lane[0]
             targets = " ".join(target for target, _ in lane)
-            lines.append(f"lane {first.ports[0]} {first.ports[1]} {first.sent.size} {targets} &")
+            ports = f"{first.ports[0]} {first.ports[1]}"
+            lines.append(f"lane {_passes(len(lane))} {ports} {first.sent.size} {targets} &")
     lines.append("wait")
     return ["/bin/sh", "-c", "\n".join(lines)]
 

@@ -28,6 +28,7 @@ from pytest_calico_ipip.lab.spec import Hook
         (["run", "--borrow", "elsewhere", "--", "true"], "--borrow elsewhere"),
         (["run", "--nodes", "1", "--borrow", "virtnest-rook-ceph-1", "--", "true"], "needs two nodes"),
         (["run", "--profile", "felix", "--fault", "block-route-missing", "--", "true"], "Felix programs it"),
+        (["run", "--memory", "64", "--", "true"], "--memory 64"),
         (["run", "--kernel", "bsd", "--", "true"], "invalid choice: 'bsd'"),
         (["run", "--fault", "no-such-fault", "--", "true"], "there is no fault no-such-fault"),
         (["run", "--at-start", "elsewhere", "true", "--", "true"], "there is no node elsewhere"),
@@ -84,12 +85,14 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Job]]:
 def test_options_reach_the_job(asked: list[tuple[str, Job]]) -> None:
     """Options become the spec, the words after `--` the command, and its status the exit status."""
     hooks = ["--at-start", "virtnest-rook-ceph-2", "ip link", "--at-pod", "virtnest-rook-ceph-1", "true"]
-    options = ["--nodes", "4", "--kernel", "uml", "--fault", "tunnel-down", "--fault", "pod-mtu", *hooks]
+    options = ["--nodes", "4", "--kernel", "uml", "--memory", "500", *hooks, "--fault", "tunnel-down"]
+    options += ["--fault", "pod-mtu"]
     assert cli.main(["run", *options, "--", "sh", "-c", "exit 7", "--", "--nodes"]) == 7
     ((kind, job),) = asked
     assert kind == "uml"
     assert job.command == ("sh", "-c", "exit 7", "--", "--nodes")
     assert job.spec.nodes == 4
+    assert job.spec.memory == 500
     assert job.spec.faults == ("tunnel-down", "pod-mtu")
     assert job.spec.at_start == (Hook("virtnest-rook-ceph-2", "ip link"),)
     assert job.spec.at_pod == (Hook("virtnest-rook-ceph-1", "true"),)

@@ -377,6 +377,22 @@ class TestTerminal:
         terminal.expect(b"43 132\r\ngot hello")
         assert terminal.end() == 4
 
+    def test_keys_typed_while_it_boots(self) -> None:
+        """What is typed before the command runs, a whole line or a part of one, is read by it."""
+        terminal = Terminal(lab("run", *BARE, "--", "sh", "-c", "read x; read y; echo got $x and $y; exit 3"))
+        wait_for(lambda: len(descendants(terminal.pid)) > 1, "a guest")
+        terminal.type(b"early\nla")
+        wait_for(lambda: self._is_raw(terminal), "the command")
+        terminal.type(b"te\n")
+        terminal.expect(b"got early and late")
+        assert terminal.end() == 3
+
+    @staticmethod
+    def _is_raw(terminal: Terminal) -> bool:
+        import termios
+
+        return not termios.tcgetattr(terminal.descriptor)[3] & termios.ICANON
+
     def test_interrupt(self) -> None:
         """Ctrl-C interrupts the command, which may clean up and choose its own status."""
         script = "trap 'echo cleaned; exit 9' INT; echo go; while :; do sleep 0.1; done"

@@ -39,14 +39,14 @@ def in_lab(work: Path, *lab: str, pytest: Sequence[str] = ()) -> Verdict:
     return _suite(work / "live.xml", _lab(work, lab), ["--ipip-evidence", str(work / "evidence"), *pytest])
 
 
-def seen_in_lab(work: Path, *lab: str) -> Verdict:
+def seen_in_lab(work: Path, *lab: str, observe: Sequence[str] = ()) -> Verdict:
     """As `in_lab`, and cheaper: in the lab the suite only observes, and what it saw is judged on this machine itself.
 
     A lab's kernel is several times slower than the machine's own.
     """
     evidence = work / "evidence"
-    observe = [sys.executable, "-m", "pytest_calico_ipip.observation", str(evidence)]
-    done = _run([*_lab(work, lab), *observe])
+    observer = [sys.executable, "-m", "pytest_calico_ipip.observation", str(evidence), *observe]
+    done = _run([*_lab(work, lab), *observer])
     if done.returncode != 0:
         raise AssertionError(f"nothing was observed; the lab ended with {done.returncode}:\n{done.stderr[-4000:]}")
     return on_evidence(work, evidence)

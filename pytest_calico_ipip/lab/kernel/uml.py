@@ -57,7 +57,7 @@ def modules_directory(kernel: Path) -> Path:
 def run(job: Job, directory: RunDirectory) -> int:
     """Run `job` in a guest: its exit status. Raises `LabError` when the guest did not live to tell one."""
     kernel = kernel_binary()
-    megabytes = guest_megabytes(job.spec.nodes)
+    megabytes = job.spec.memory or guest_megabytes(job.spec.nodes)
     memory = memory_directory(megabytes, os.environ)
     claim = claim_cpu()
     try:
@@ -278,7 +278,7 @@ class _Guest:
         """From now on every key belongs to the command, Ctrl-C too: its terminal is in the guest."""
         if self._terminals[0]:
             self._saved = termios.tcgetattr(0)
-            tty.setraw(0)
+            tty.setraw(0, termios.TCSADRAIN)  # what was typed during the boot is the command's, too
 
     def _restore_terminal(self) -> None:
         if self._saved is not None:
