@@ -16,9 +16,9 @@ class Evidence:
         """`api/<plural>[.<group>].json`, or its second reading in `api-after/`."""
         return self.root / ("api-after" if after else "api") / f"{plural}.json"
 
-    def node(self, name: str) -> Path:
-        """The folder of one node's files."""
-        return self.root / "nodes" / name
+    def node(self, name: str, *, again: bool = False) -> Path:
+        """The folder of one node's files, or of those that were read once more after the capture."""
+        return self.root / ("nodes-again" if again else "nodes") / name
 
     def netns(self, node: str, name: str) -> Path:
         """The folder of what was read inside one network namespace of a node."""

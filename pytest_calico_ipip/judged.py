@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 from pytest_calico_ipip.model.absent import Missing
+from pytest_calico_ipip.model.again import judged_twice
 from pytest_calico_ipip.model.disturbance import tempered
 from pytest_calico_ipip.model.judgement import Judgement, Outcome
 from pytest_calico_ipip.report.wording import unasserted
@@ -46,7 +47,7 @@ def judge(item: pytest.Item, world: World, strict: bool, check: Callable[..., Ju
     """Judge once, keep the judgement for the report, and pass, fail, skip or err accordingly."""
     __tracebackhide__ = True
     try:
-        judgement = tempered(world, check(world, *subject))
+        judgement = tempered(world, judged_twice(world, check, *subject))
     except Missing as missing:
         # a check normally says so itself; one that does not must not look like a broken cluster
         words = (missing.absent.reason,)

@@ -134,7 +134,7 @@ def scripts() -> str:
     text = "\n".join(
         [
             remote.wrap(script.reading_script([POD], [[TWO]], [TWO], 5, 1), 60, sudo=True),
-            script.after_script(),
+            script.after_script(NAMESPACES, [TWO]),
             taps.opening(plans, 100),
             taps._CLOSE,
             taps._SEND,
@@ -158,9 +158,13 @@ def test_each_command_of_the_reading_is_on_the_page_and_no_other() -> None:
 
 
 def test_the_second_look_is_on_the_page() -> None:
-    """The firewall's counters after the capture."""
-    for command in (*script.AFTER.values(), *script.BY_IPTABLES_AFTER.values()):
-        assert f"`{command}`" in PAGE.partition("after the capture:")[2].partition("\n")[0]
+    """The firewall's counters after the capture, and what may have changed meanwhile."""
+    (line,) = (line for line in PAGE.splitlines() if "after the capture:" in line)
+    again = [script.SINGLE[file] for file in script.AGAIN if file != "sysctl.txt"]
+    counters = [*script.AFTER.values(), *script.BY_IPTABLES_AFTER.values()]
+    for command in (*counters, *script.TYPED.values(), "ip -j route get ADDRESS", *again):
+        assert f"`{command}`" in line
+    assert "the same `sysctl`" in line
 
 
 def test_the_capture_is_on_the_page() -> None:

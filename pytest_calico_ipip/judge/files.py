@@ -39,9 +39,12 @@ class Folder:
     live: bool
     ran: Mapping[str, tuple[Ran, ...]]
     tolerant: frozenset[str] = frozenset()  # files whose commands may fail one by one
+    above: Folder | None = None  # a later reading of some of the files: what it has is taken from there
 
     def text(self, file: str) -> str | Absent:
         """The file's text, or why there is none."""
+        if self.above is not None and file in self.above.ran:
+            return self.above.text(file)
         where = f"{self.label}/{file}"
         lines = self.ran.get(file, ())
         failed = next((line for line in lines if line.exit != 0), None)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pytest_calico_ipip.errors import UsageProblem
 from pytest_calico_ipip.evidence import Evidence
 from pytest_calico_ipip.judge.datastore import read_datastore, read_run
-from pytest_calico_ipip.judge.nodes import read_node
+from pytest_calico_ipip.judge.nodes import read_node, read_node_again
 from pytest_calico_ipip.judge.objects import is_node_name
 from pytest_calico_ipip.judge.values import mapping, sequence, text
 from pytest_calico_ipip.model.absent import Absent
@@ -42,12 +42,14 @@ def load(root: Path, *, packets: bool = True) -> World:
         datastore = replace(datastore, notes=(*_left_out(run), *datastore.notes))
     selected = _selected(evidence, run, datastore)
     nodes = {name: read_node(evidence, name, live=live) for name in selected}
+    once_more = {name: read_node_again(evidence, name, live=live) for name in selected}
+    again = {name: state for name, state in once_more.items() if state is not None}
     expected: Mapping[str, NodeExpectation] = expect(datastore) if isinstance(datastore, Datastore) else {}
     pods = _pods(datastore, listed)
 
     if not packets:
         unread = Absent("the packets, which were not read", failed=False)
-        return World(datastore, expected, nodes, unread, unread, selected, pods, live)
+        return World(datastore, expected, nodes, unread, unread, selected, pods, live, again=again)
     # the decoder is the heaviest reader, and only a World needs it
     from pytest_calico_ipip.model.paths import follow
     from pytest_calico_ipip.packets.decode import read_capture
@@ -60,7 +62,7 @@ def load(root: Path, *, packets: bool = True) -> World:
         paths = datastore
     else:
         paths = follow(datastore, expected, capture, pods, nodes)
-    return World(datastore, expected, nodes, capture, paths, selected, pods, live)
+    return World(datastore, expected, nodes, capture, paths, selected, pods, live, again=again)
 
 
 def _left_out(run: Mapping[str, object]) -> tuple[str, ...]:

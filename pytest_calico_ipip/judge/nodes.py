@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import TypeVar
 
@@ -27,9 +28,23 @@ ROUTE_GET = "ip-route-get.json"  # each look-up in it may fail by itself: an add
 
 def read_node(evidence: Evidence, name: str, *, live: bool = False) -> NodeState:
     """Everything in `nodes/<name>`. What is not there is an `Absent`; `live` makes it a failure."""
-    path = evidence.node(name)
-    ran = read_commands(path / "commands.tsv")
-    folder = Folder(path, f"nodes/{printable(name)}", live, ran, frozenset({ROUTE_GET}))
+    return _state(name, _folder(evidence, name, live, again=False))
+
+
+def read_node_again(evidence: Evidence, name: str, *, live: bool = False) -> NodeState | None:
+    """The same node as it was after the capture: what was not read again is as before. None where nothing was."""
+    again = _folder(evidence, name, live, again=True)
+    return _state(name, replace(_folder(evidence, name, live, again=False), above=again)) if again.ran else None
+
+
+def _folder(evidence: Evidence, name: str, live: bool, *, again: bool) -> Folder:
+    path = evidence.node(name, again=again)
+    label = f"{path.parent.name}/{printable(name)}"
+    return Folder(path, label, live, read_commands(path / "commands.tsv"), frozenset({ROUTE_GET}))
+
+
+def _state(name: str, folder: Folder) -> NodeState:
+    ran = folder.ran if folder.above is None else {**folder.ran, **folder.above.ran}
     partial: set[str] = set()
 
     def rows(file: str, parse: Callable[[kernel.Row], T | None]) -> tuple[T, ...] | Absent:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+CHANGED = "changed during the run: "  # how a note begins on what only one of two readings showed
+
 
 class Outcome(str, Enum):
     """How one requirement ended for one node or pair."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pytest_calico_ipip.model.absent import Absent
@@ -30,6 +30,7 @@ class World:
     pods: tuple[Pod, ...] = ()  # the pods under test, in order
     live: bool = False  # written by a run of ours: what is missing is then an ERROR
     baseline: Baseline | None = None  # what BASE-1 compares with, where it was asked for
+    again: Mapping[str, NodeState] = field(default_factory=dict)  # by node name: as it was after the capture
 
     def pairs(self) -> tuple[tuple[str, str], ...]:
         """Every ordered pair of selected nodes."""

@@ -12,11 +12,13 @@ from pathlib import Path
 from pytest_calico_ipip.evidence import Evidence
 from pytest_calico_ipip.nodes.script import (
     AFTER,
+    AGAIN,
     BY_IPTABLES,
     BY_IPTABLES_AFTER,
     DETAILED,
     NETNS_FILES,
     NODE_FILES,
+    PREFIX_AGAIN,
     ROUTE_GET,
     SINGLE,
     SYSCTL,
@@ -59,7 +61,14 @@ class Reading:
     interfaces: dict[str, str] = field(default_factory=dict)  # by "namespace/name": the workload interface's name
     places: dict[str, Place] = field(default_factory=dict)  # by "namespace/name": those that were found
     files: dict[str, bytes] = field(default_factory=dict)  # as written, by name relative to the node's folder
+    look_up: Sequence[IPv4Address] = ()  # whose routes were asked for
     problem: str = ""  # why there is nothing
+
+    @property
+    def netnses(self) -> list[str | None]:
+        """For each pod under test its network namespace, None where it was not found."""
+        found = (self.places.get(key) for key in self.interfaces)
+        return [place.netns if place else None for place in found]
 
 
 def read_node(
@@ -106,9 +115,30 @@ def add(evidence: Evidence, node: str, files: Mapping[str, bytes], lines: Sequen
     _write(evidence.node(node), files, lines)
 
 
-def after(unpacked: Unpacked) -> tuple[dict[str, bytes], list[Line]]:
-    """The second look at the firewall, out of the answer of the script that took it."""
-    return _singles(unpacked, AFTER | _there(unpacked, BY_IPTABLES_AFTER))
+def after(evidence: Evidence, reading: Reading, unpacked: Unpacked) -> None:
+    """Write what was read a second time, out of the answer of the script that did it.
+
+    The firewall's counters lie beside the first ones; whatever else was read again has a folder of its own.
+    """
+    files, lines = _singles(unpacked, AFTER | _there(unpacked, BY_IPTABLES_AFTER))
+    _write(evidence.node(reading.node), files, lines)
+    if unpacked.problem or reading.problem:
+        return
+    again = Unpacked(
+        {name.removeprefix(PREFIX_AGAIN): each for name, each in unpacked.files.items() if _is_again(name)},
+        {name.removeprefix(PREFIX_AGAIN): each for name, each in unpacked.statuses.items() if _is_again(name)},
+    )
+    files, lines = _of_node(again, {file: SINGLE[file] for file in AGAIN}, reading.look_up)
+    for number, netns in enumerate(reading.netnses):
+        if netns is not None:
+            more_files, more_lines = _of_pod(again, number, netns)
+            files.update(more_files)
+            lines += more_lines
+    _write(evidence.node(reading.node, again=True), files, lines)
+
+
+def _is_again(name: str) -> bool:
+    return name.startswith(PREFIX_AGAIN)
 
 
 def split(
@@ -117,12 +147,8 @@ def split(
     """Pure: the script's answer as the evidence's files and the lines of commands.tsv."""
     places = _places(unpacked, pods)
     names = {pod.key: places[pod.key].interface if pod.key in places else pod.interface for pod in pods}
-    reading = Reading(node, names, places)
-    files, lines = _detailed(unpacked, "", TYPED)
-    whole = SINGLE | _there(unpacked, BY_IPTABLES)
-    for more_files, more_lines in (_plain(unpacked, look_up), _singles(unpacked, whole)):
-        files.update(more_files)
-        lines += more_lines
+    reading = Reading(node, names, places, look_up=look_up)
+    files, lines = _of_node(unpacked, SINGLE | _there(unpacked, BY_IPTABLES), look_up)
     for number, pod in enumerate(pods):
         place = reading.places.get(pod.key)
         if place is None:
@@ -130,17 +156,33 @@ def split(
             words = f"{pod.key}: {ways} leads to its network namespace"
             lines += [Line(f"netns/-/{file}", 1, _typed(file), words) for file in NETNS_FILES]
             continue
-        enter = f"ip netns exec {shlex.quote(place.netns)} "
-        if place.netns.startswith("pid-"):
-            enter = f"nsenter -t {shlex.quote(place.netns[4:])} -n "
-        typed = {file: enter + _typed(file) for file in DETAILED}
-        inside, inside_lines = _detailed(unpacked, f"{number}.", typed)
-        single, single_lines = _singles(unpacked, {"sysctl.txt": f"{enter}sh -c {shlex.quote(SYSCTL)}"}, f"{number}.")
-        folder = f"netns/{place.netns}/"
-        files.update({folder + name: content for name, content in {**inside, **single}.items()})
-        lines += [replace(line, file=folder + line.file) for line in (*inside_lines, *single_lines)]
+        more_files, more_lines = _of_pod(unpacked, number, place.netns)
+        files.update(more_files)
+        lines += more_lines
     reading.files = files
     return reading, lines
+
+
+def _of_node(
+    unpacked: Unpacked, singles: Mapping[str, str], look_up: Sequence[IPv4Address]
+) -> tuple[dict[str, bytes], list[Line]]:
+    files, lines = _detailed(unpacked, "", TYPED)
+    for more_files, more_lines in (_plain(unpacked, look_up), _singles(unpacked, singles)):
+        files.update(more_files)
+        lines += more_lines
+    return files, lines
+
+
+def _of_pod(unpacked: Unpacked, number: int, netns: str) -> tuple[dict[str, bytes], list[Line]]:
+    enter = f"ip netns exec {shlex.quote(netns)} "
+    if netns.startswith("pid-"):
+        enter = f"nsenter -t {shlex.quote(netns[4:])} -n "
+    typed = {file: enter + _typed(file) for file in DETAILED}
+    inside, inside_lines = _detailed(unpacked, f"{number}.", typed)
+    single, single_lines = _singles(unpacked, {"sysctl.txt": f"{enter}sh -c {shlex.quote(SYSCTL)}"}, f"{number}.")
+    folder = f"netns/{netns}/"
+    files = {folder + name: content for name, content in {**inside, **single}.items()}
+    return files, [replace(line, file=folder + line.file) for line in (*inside_lines, *single_lines)]
 
 
 def underlay_nic(ip_addr: bytes, addresses: Sequence[IPv4Address | None]) -> str | None:

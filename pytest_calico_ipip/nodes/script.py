@@ -59,9 +59,12 @@ AFTER = {
     "iptables-save.after.txt": "iptables-legacy-save -c",
     "nft.after.json": "nft -j list ruleset",
 }
+# what is read a second time after the capture, beside what the batches read: what a check compares with the datastore
+AGAIN = ("sysctl.txt", "ipset.txt")
 # only where nftables holds rules that iptables-nft made: nft does not know what their matches mean
 BY_IPTABLES = {"iptables-nft-save.txt": "iptables-nft-save -c"}
 BY_IPTABLES_AFTER = {"iptables-nft-save.after.txt": "iptables-nft-save -c"}
+PREFIX_AGAIN = "again."
 NODE_FILES = (*TYPED, ROUTE_GET, *SINGLE)
 NETNS_FILES = (*DETAILED, "sysctl.txt")
 
@@ -112,7 +115,7 @@ _FUNCTION = {
 }
 _AFTER_FUNCTION = {"iptables-save.after.txt": "legacy", "nft.after.json": "nftables"}
 
-_INSIDE_SYSCTL = f'sysctls() ( {SYSCTL} )\nrun "$1.sysctl.txt" sysctls'
+_INSIDE_SYSCTL = f'sysctls() ( {SYSCTL} )\nrun "$1" sysctls'
 _FUNCTIONS = (
     r"""
 sysctls() ( """
@@ -178,26 +181,43 @@ def reading_script(
         words = " ".join(map(shlex.quote, (pod.interface, str(pod.address), pod.uid)))
         lines.append(f'locate {words}; n{number}=$netns; echo "{number} $interface $netns" >>places')
     lines.append(_settle(warm_up, settle, together))
-    lines.append(_batch("detailed", "ip -j -d", DETAILED))
-    # a look-up that fails is an answer too: -force goes on with the next
-    lines += ["run plain ip -j -force -batch - <<'END'", "rule"]
-    lines += [*(f"route get {address}" for address in look_up), NETNS_LIST, "END"]
-    for name, command in SINGLE.items():
-        lines.append(f"run {name} {_FUNCTION.get(name, command)}")
+    lines += _node(look_up, SINGLE)
     lines += [f"by_iptables {name} nft.json" for name in BY_IPTABLES]
     for number in range(len(pods)):
-        # each namespace is entered once
-        body = "\n".join([RUN, _batch(f"{number}.detailed", "ip -j -d", DETAILED, f"{number}."), _INSIDE_SYSCTL])
-        inside = f"/bin/sh -c {shlex.quote(body)} sh {number}"
-        lines.append(f'[ "$n{number}" = - ] || enter "$n{number}" {inside} </dev/null')
+        lines.append(f'[ "$n{number}" = - ] || ' + _inside(f'"$n{number}"', number))
     lines.append("finish 0")
     return PRELUDE + _FUNCTIONS + "\n".join(lines) + "\n"
 
 
-def after_script() -> str:
-    """Commands for the end of another script: what is read a second time."""
-    lines = [f"run {name} {_AFTER_FUNCTION.get(name, command)}\n" for name, command in AFTER.items()]
-    return _FIREWALL + "".join([*lines, *(f"by_iptables {name} nft.after.json\n" for name in BY_IPTABLES_AFTER)])
+def after_script(netnses: Sequence[str | None], look_up: Sequence[IPv4Address]) -> str:
+    """Commands for the end of another script: what is read a second time.
+
+    The firewall's counters, and, each file's name with a prefix, whatever else may have changed since it was read.
+    `netnses` has, for each pod, the network namespace that `reading_script` found, or None.
+    """
+    lines = [f"run {name} {_AFTER_FUNCTION.get(name, command)}" for name, command in AFTER.items()]
+    lines += [f"by_iptables {name} nft.after.json" for name in BY_IPTABLES_AFTER]
+    lines += _node(look_up, {name: SINGLE[name] for name in AGAIN}, PREFIX_AGAIN)
+    lines += [
+        _inside(shlex.quote(netns), number, PREFIX_AGAIN) for number, netns in enumerate(netnses) if netns is not None
+    ]
+    return _FUNCTIONS + "\n".join(lines) + "\n"
+
+
+def _node(look_up: Sequence[IPv4Address], singles: Mapping[str, str], prefix: str = "") -> list[str]:
+    """What is read in the node's own namespace."""
+    lines = [_batch(f"{prefix}detailed", "ip -j -d", DETAILED, prefix)]
+    # a look-up that fails is an answer too: -force goes on with the next
+    lines += [f"run {prefix}plain ip -j -force -batch - <<'END'", "rule"]
+    lines += [*(f"route get {address}" for address in look_up), NETNS_LIST, "END"]
+    return [*lines, *(f"run {prefix}{name} {_FUNCTION.get(name, command)}" for name, command in singles.items())]
+
+
+def _inside(netns: str, number: int, prefix: str = "") -> str:
+    """What is read in the namespace of one pod, which is entered once for all of it."""
+    files = f"{prefix}{number}."
+    body = "\n".join([RUN, _batch(f"{files}detailed", "ip -j -d", DETAILED, files), _INSIDE_SYSCTL])
+    return f"enter {netns} /bin/sh -c {shlex.quote(body)} sh {files}sysctl.txt </dev/null"
 
 
 def _batch(name: str, ip: str, files: Mapping[str, str], prefix: str = "") -> str:

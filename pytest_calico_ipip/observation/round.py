@@ -14,7 +14,7 @@ from pytest_calico_ipip.cluster.facts import NodeFacts, PodFacts
 from pytest_calico_ipip.cluster.pods import PORTS, SERVED
 from pytest_calico_ipip.evidence import Evidence
 from pytest_calico_ipip.model.wire import Tap
-from pytest_calico_ipip.nodes.reading import Reading, add, after, eth0_mtu, underlay_nic
+from pytest_calico_ipip.nodes.reading import Reading, after, eth0_mtu, underlay_nic
 from pytest_calico_ipip.nodes.script import after_script
 from pytest_calico_ipip.packets import filters, inside, probes, spoofed, taps
 from pytest_calico_ipip.packets.probes import Sender, Sent, Station
@@ -85,11 +85,13 @@ class CaptureRound:
             self._told = [probe for future in told for probe in future.result()]
 
     def close(self) -> None:
-        """Close the taps; write what they saw, what the probes said, and the firewalls' counters afterwards."""
+        """Close the taps; write what they saw, what the probes said, and what the nodes say now."""
         unpacked: dict[str, Unpacked] = {}
 
         def finish(node: str) -> None:
-            unpacked[node] = self._captures[node].finish(after_script(), self._seconds)
+            reading = self._readings[node]
+            script = after_script(reading.netnses, reading.look_up)
+            unpacked[node] = self._captures[node].finish(script, self._seconds)
 
         self._everywhere(finish)
         entries: list[Sent] = []
@@ -98,7 +100,7 @@ class CaptureRound:
             answer = unpacked.get(node, Unpacked(problem=problem))
             missing = self._connections[node].missing_tcpdump if node in self._connections else ""
             taps.write(self._evidence.packets, plans, answer, missing)
-            add(self._evidence, node, *after(answer))
+            after(self._evidence, self._readings[node], answer)
             entries += probes.collect(self._sent.get(node, []), answer)
         known = {probe.id: probe for probe in entries}
         listed = [taps.entry(plan.tap, self._limit) for plans in self._plans.values() for plan in plans]

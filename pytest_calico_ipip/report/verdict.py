@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_calico_ipip.model.judgement import Outcome
+from pytest_calico_ipip.model.judgement import CHANGED, Outcome
 from pytest_calico_ipip.report.ledger import ASSERTED, CLUSTER, UNJUDGED, Ledger, Tally
 from pytest_calico_ipip.report.lines import BOLD, GREEN, RED, YELLOW, Line
 from pytest_calico_ipip.report.messages import Words, words
@@ -64,7 +64,7 @@ def verdict(
     yield from _warnings(ledger, said)
     yield from _causes(causes, said)
     yield from _failures(ledger, said)
-    yield from _noted(kept, said)
+    yield from _noted(ledger, kept, said)
     yield Line("", {})
     if not kept.replayed:
         yield Line(_where(kept, said), {})
@@ -204,9 +204,10 @@ def _differences(record: Record, markup: dict[str, bool], said: Words) -> Iterat
         yield Line(f"    {said.say('verdict.more-differences', number=len(record.differences) - 3)}", {})
 
 
-def _noted(kept: Kept, said: Words) -> Iterator[Line]:
+def _noted(ledger: Ledger, kept: Kept, said: Words) -> Iterator[Line]:
     """What a reader has to know of the evidence, although no requirement fails for it."""
-    notes = [*kept.notes, *(said.say("verdict.left-out", object=each) for each in kept.left_out)]
+    passing = (note for record in ledger.records.values() for note in record.notes if note.startswith(CHANGED))
+    notes = [*kept.notes, *passing, *(said.say("verdict.left-out", object=each) for each in kept.left_out)]
     notes = list(dict.fromkeys(plain(note) for note in notes))
     if notes:
         yield from _heading("verdict.noted", said)

@@ -65,7 +65,7 @@ def main(directory: Path) -> dict[str, Any]:
     capture = taps.NodeCapture(remote, plans)
     capture.start(100)
     sent = probes.send(remote, [Sent("plain", "echo", ONE, TWO, "n1", "cni-1", icmp_id=4711)], 20)
-    unpacked = capture.finish(after_script(), 20)
+    unpacked = capture.finish(after_script(reading.netnses, reading.look_up), 20)
     taps.write(evidence.packets, plans, unpacked, remote.missing_tcpdump)
     remote.close()
     return {

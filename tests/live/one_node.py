@@ -17,7 +17,7 @@ from typing import Any
 from pytest_calico_ipip.evidence import Evidence
 from pytest_calico_ipip.model.wire import Tap
 from pytest_calico_ipip.nodes.connection import Connections
-from pytest_calico_ipip.nodes.reading import add, after, read_node
+from pytest_calico_ipip.nodes.reading import after, read_node
 from pytest_calico_ipip.nodes.script import PodPlace, after_script
 from pytest_calico_ipip.packets import filters, probes, taps
 from pytest_calico_ipip.packets.probes import Sent
@@ -99,9 +99,9 @@ def main(directory: Path, shell: str) -> dict[str, Any]:
             Sent("lost", "echo", ONE, THREE, "n1", "cni-1", icmp_id=4714),
         ]
         sent = probes.send(remote, sent, 20)
-        unpacked = capture.finish(after_script(), 20)
+        unpacked = capture.finish(after_script(reading.netnses, reading.look_up), 20)
         taps.write(evidence.packets, plans, unpacked, "no tcpdump")
-        add(evidence, "n1", *after(unpacked))
+        after(evidence, reading, unpacked)
         told = [probe.entry() for probe in probes.collect(sent, unpacked)]
     processes = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     return {
