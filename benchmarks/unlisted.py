@@ -4,9 +4,10 @@
     .venv/bin/python benchmarks/unlisted.py WORK [FAULT…]        (all of `unlisted_faults.py` where none is named)
     .venv/bin/python benchmarks/unlisted.py --replay WORK [FAULT…]        the evidence of an earlier run, judged again
 
-Each fault is put into a lab of its own and the suite runs there once; its evidence stays in WORK/FAULT/evidence. A
-fault counts as found when a requirement that states what is broken fails; one that no requirement states, when
-nothing fails. Errors are told apart: they say that something could not be judged, and are no finding.
+Each fault is put into a lab of its own, two at a time, and observed there once; its evidence, which is then judged,
+stays in WORK/FAULT/evidence. A fault counts as found when a requirement that states what is broken fails; one that no
+requirement states, when nothing fails. Errors are told apart: they say that something could not be judged, and are no
+finding.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.unlisted_faults import FAULTS, Unlisted
-from tests.matrix.suite import PREFIX, Verdict, in_lab, on_evidence
+from tests.matrix.suite import PREFIX, Verdict, on_evidence, seen_in_lab
 
 
 def options(fault: Unlisted) -> list[str]:
@@ -52,43 +54,35 @@ def line(fault: Unlisted, verdict: Verdict, seconds: float) -> str:
 
 
 def sentences(work: Path) -> list[str]:
-    """The causes as the last run named them."""
-    reports = [path for path in (work / "live.xml", work / "replay.xml") if path.exists()]
-    if not reports:
-        return []
-    report = max(reports, key=lambda path: path.stat().st_mtime)
-    properties = ElementTree.parse(report).getroot().iterfind("testsuite/properties/property")  # noqa: S314, our own file
+    """The causes as they were named."""
+    properties = ElementTree.parse(work / "replay.xml").getroot().iterfind("testsuite/properties/property")  # noqa: S314, our own file
     return [item.get("value", "") for item in properties if item.get("name") == "cause"]
 
 
-def run(fault: Unlisted, work: Path, replay: bool) -> tuple[Verdict, float]:
-    """The fault's verdict, and the seconds that it took."""
+def tried(fault: Unlisted, work: Path, replay: bool) -> tuple[bool, str]:
+    """Whether the fault was found and rightly named, and what is to be told of it."""
     start = time.monotonic()
-    verdict = on_evidence(work, work / "evidence") if replay else in_lab(work, *options(fault))
-    return verdict, time.monotonic() - start
+    try:
+        verdict = on_evidence(work, work / "evidence") if replay else seen_in_lab(work, *options(fault))
+    except AssertionError as error:
+        return False, f"BROKEN {fault.name}: {error}"
+    text = line(fault, verdict, time.monotonic() - start)
+    bad = text.startswith("MISSED") or " MISNAMED " in text.splitlines()[0]
+    return not bad, "\n".join([text, *(f"    cause: {said}" for said in sentences(work))])
 
 
 def main(arguments: Sequence[str]) -> int:
     """Prints each fault's outcome as soon as it is known; ends with 1 where one was missed or misnamed."""
     replay = "--replay" in arguments
-    work, *names = [
-        Path(word) if number == 0 else word for number, word in enumerate(a for a in arguments if a[:1] != "-")
-    ]
-    bad = 0
+    work, *names = [word for word in arguments if word[:1] != "-"]
     chosen = [fault for fault in FAULTS if not names or fault.name in names]
-    for fault in chosen:
-        place = Path(work) / fault.name
-        try:
-            verdict, seconds = run(fault, place, replay)
-        except AssertionError as error:
-            print(f"BROKEN {fault.name}: {error}", flush=True)
-            bad += 1
-            continue
-        text = line(fault, verdict, seconds)
-        bad += text.startswith("MISSED") or " MISNAMED " in text.splitlines()[0]
-        print("\n".join([text, *(f"    cause: {said}" for said in sentences(place))]), flush=True)
-    print(f"{len(chosen) - bad} of {len(chosen)} found and rightly named")
-    return 1 if bad else 0
+    good = 0
+    with ThreadPoolExecutor(2) as labs:
+        for right, text in labs.map(lambda fault: tried(fault, Path(work) / fault.name, replay), chosen):
+            good += right
+            print(text, flush=True)
+    print(f"{good} of {len(chosen)} found and rightly named")
+    return 0 if good == len(chosen) else 1
 
 
 if __name__ == "__main__":
