@@ -86,6 +86,7 @@ def main() -> int:
     if os.environ.get("CALICO_IPIP_LAB"):
         return 1 if pairs(asked.times, asked.seed, asked.work) else 0
     work = asked.work or Path(tempfile.mkdtemp(prefix="two-at-once-"))
+    work.mkdir(parents=True, exist_ok=True)
     lab = [sys.executable, "-m", "pytest_calico_ipip.lab", "run", "--writable", str(work), "--"]
     lab += [sys.executable, __file__, *sys.argv[1:], "-w", str(work)]
     return subprocess.run(lab, cwd=ROOT, check=False).returncode

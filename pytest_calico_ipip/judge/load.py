@@ -46,10 +46,11 @@ def load(root: Path, *, packets: bool = True) -> World:
     again = {name: state for name, state in once_more.items() if state is not None}
     expected: Mapping[str, NodeExpectation] = expect(datastore) if isinstance(datastore, Datastore) else {}
     pods = _pods(datastore, listed)
+    image = text(run.get("helper_image"))
 
     if not packets:
         unread = Absent("the packets, which were not read", failed=False)
-        return World(datastore, expected, nodes, unread, unread, selected, pods, live, again=again)
+        return World(datastore, expected, nodes, unread, unread, selected, pods, live, helper_image=image, again=again)
     # the decoder is the heaviest reader, and only a World needs it
     from pytest_calico_ipip.model.paths import follow
     from pytest_calico_ipip.packets.decode import read_capture
@@ -62,7 +63,7 @@ def load(root: Path, *, packets: bool = True) -> World:
         paths = datastore
     else:
         paths = follow(datastore, expected, capture, pods, nodes)
-    return World(datastore, expected, nodes, capture, paths, selected, pods, live, again=again)
+    return World(datastore, expected, nodes, capture, paths, selected, pods, live, helper_image=image, again=again)
 
 
 def _left_out(run: Mapping[str, object]) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ class World:
     pods: tuple[Pod, ...] = ()  # the pods under test, in order
     live: bool = False  # written by a run of ours: what is missing is then an ERROR
     baseline: Baseline | None = None  # what BASE-1 compares with, where it was asked for
+    helper_image: str = ""  # of the pods by which the nodes were reached; "" where it was by ssh, or is not known
     again: Mapping[str, NodeState] = field(default_factory=dict)  # by node name: as it was after the capture
 
     def pairs(self) -> tuple[tuple[str, str], ...]:

@@ -219,6 +219,7 @@ class Sitting:
             "namespace": pods.namespace,
             "left_out": self._left_out,
             "helpers": [f"{pods.namespace}/{name}" for name in pods.helpers.values()],
+            "helper_image": self.settings.helper_image if pods.helpers else "",
             "kept": self.settings.keep,
             "problems": [*self.problems, *pods.problems],
         }

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import inside
-from . import frames, namespaces, syscalls
+from . import frames, namespaces, reserve, syscalls
 from .job import Job, Window
 from .paths import PRIVATE, is_private
 
@@ -43,6 +43,8 @@ class Boot:
     rows: int
     columns: int
     hostname: str
+    megabytes: int  # of memory, all in all
+    reserve: int  # of them, those that are kept free until processes need them
     seed: str  # random bytes, base64
 
 
@@ -51,6 +53,8 @@ def main(boot: Boot) -> None:
     try:
         control = _console(2, os.O_RDWR)
         job = _make_system(boot)
+        if boot.reserve:
+            reserve.keep_free(boot.reserve, boot.megabytes)
         status = _Streams(boot, control).carry(lambda started: inside.run(job, Path(LOG_CONSOLE), started))
         os.sync()
         os.write(control, b"status %d\n" % status)

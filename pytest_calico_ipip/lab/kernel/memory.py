@@ -12,8 +12,11 @@ from ..errors import LabError
 _MEGABYTE = 1 << 20
 
 
+RESERVE = 224  # megabytes beside those of one run
+
+
 def guest_megabytes(nodes: int) -> int:
-    """Memory of a guest with so many nodes."""
+    """What a guest with so many nodes needs for one run of the suite."""
     return 320 + 32 * max(0, nodes - 3)
 
 

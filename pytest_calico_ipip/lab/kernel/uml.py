@@ -27,7 +27,7 @@ from ..errors import LabError
 from . import frames, syscalls
 from .cpu import claim_cpu
 from .job import Job
-from .memory import guest_megabytes, memory_directory
+from .memory import RESERVE, guest_megabytes, memory_directory
 from .namespaces import FORWARDED
 from .rundir import RunDirectory
 
@@ -57,7 +57,7 @@ def modules_directory(kernel: Path) -> Path:
 def run(job: Job, directory: RunDirectory) -> int:
     """Run `job` in a guest: its exit status. Raises `LabError` when the guest did not live to tell one."""
     kernel = kernel_binary()
-    megabytes = job.spec.memory or guest_megabytes(job.spec.nodes)
+    megabytes = job.spec.memory or guest_megabytes(job.spec.nodes) + RESERVE
     memory = memory_directory(megabytes, os.environ)
     claim = claim_cpu()
     try:
@@ -114,7 +114,7 @@ class _Guest:
     def _boot(self, megabytes: int, memory: Path, cpu: int) -> None:
         self._job.write(self._directory / "job.json")
         init = self._directory / "init.py"
-        init.write_text(self._init(), encoding="utf-8", errors="surrogateescape")
+        init.write_text(self._init(megabytes), encoding="utf-8", errors="surrogateescape")
         log = os.open(self._directory / "kernel.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         lab_log = os.open(self._directory / "lab.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         argv = [
@@ -160,7 +160,7 @@ class _Guest:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)  # it began a session: the group is all of it
 
-    def _init(self) -> str:
+    def _init(self, megabytes: int) -> str:
         rows, columns = _terminal_size(self._terminals)
         boot = {
             "job_file": str(self._directory / "job.json"),
@@ -169,6 +169,8 @@ class _Guest:
             "rows": rows,
             "columns": columns,
             "hostname": socket.gethostname(),
+            "megabytes": megabytes,
+            "reserve": 0 if self._job.spec.memory else RESERVE,
             "seed": base64.b64encode(os.urandom(64)).decode(),
         }
         path = [str(Path(__file__).resolve().parents[3]), *(entry for entry in sys.path if entry.startswith("/"))]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address
 
 from pytest_calico_ipip.model.absent import Absent
-from pytest_calico_ipip.model.diagnosis.cause import Found, kubectl, on
+from pytest_calico_ipip.model.diagnosis.cause import Found, on
 from pytest_calico_ipip.model.diagnosis.signs import Rule, Signs
 from pytest_calico_ipip.model.diagnosis.symptom import Symptom
 
@@ -26,9 +26,8 @@ def stopped(signs: Signs) -> Iterator[Found]:
             s for s, leg in signs.packets() if {leg.source_node, leg.destination_node} in [{node, p} for p in peers]
         ]
         sentence = f"BIRD does not run on {node}: {symptom.observed}"
-        logs = kubectl("logs", "-n", "kube-system", "-l", "k8s-app=calico-node", "-c", "calico-node", "--tail=50")
         explained = (*mine, *sessions, *theirs, *packets)
-        yield Found("bird-not-running", (node,), sentence, explained, (symptom.fact(),), (logs,))
+        yield Found("bird-not-running", (node,), sentence, explained, (symptom.fact(),), (signs.logs(node),))
 
 
 def sessions(signs: Signs) -> Iterator[Found]:
@@ -53,7 +52,7 @@ def sessions(signs: Signs) -> Iterator[Found]:
         )
         address = signs.address(peer) if peer else None
         reach = (on(node, "nc", "-zvw3", str(address), "179"),) if address is not None else ()
-        show = on(node, "birdcl", "-s", "/var/run/calico/bird.ctl", "show", "protocols", "all")
+        show = signs.birdcl(node, "show", "protocols", "all")
         yield Found(
             "bgp-session-down", ends, sentence, (*both, *routes), tuple(s.fact() for s in both[:2]), (*reach, show)
         )
@@ -92,7 +91,7 @@ def withheld(signs: Signs) -> Iterator[Found]:
         lacking = [s for s in signs.of("BGP-2", on=node) if s.observed == "no such route"]
         if not lacking:
             continue
-        show = on(node, "birdcl", "-s", "/var/run/calico/bird.ctl", "show", "route", "all")
+        show = signs.birdcl(node, "show", "route", "all")
         sentence = f"{node} does not announce its block to {len(lacking)} of its peers, though the session is up"
         lost = [s for s in signs.of("ROUTE-2", "ROUTE-5") if s.network and _owned(signs, node, s)]
         subjects = {s.subject for s in lost}
@@ -112,7 +111,7 @@ def announced(signs: Signs) -> Iterator[Found]:
     """A node's peers hold something from it that is not its own."""
     for node in signs.nodes:
         own = signs.of("BGP-2", on=node)
-        show = on(node, "birdcl", "-s", "/var/run/calico/bird.ctl", "show", "route", "all")
+        show = signs.birdcl(node, "show", "route", "all")
         for destination in sorted({s.observed for s in own if s.observed != "no such route"}):
             mine = tuple(s for s in own if s.observed == destination)
             # what it announces is in the tables of all: one route there, many symptoms

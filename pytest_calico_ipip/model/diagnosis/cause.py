@@ -44,6 +44,18 @@ def on(node: str, *words: str) -> str:
     return shlex.join(["ssh", node, shlex.join(words)])
 
 
+def by_debug(command: str, image: str) -> str:
+    """The same command for a node that nobody logs in to: a pod of kubectl debug runs it, from `image`."""
+    words = shlex.split(command)
+    if words[:1] != ["ssh"]:
+        return command
+    _, node, typed = words
+    inner = shlex.split(typed)
+    if inner[:3] == ["ip", "netns", "exec"]:  # the pod sees the node's files, and so the namespaces' names, below /host
+        inner = ["nsenter", f"--net=/host/run/netns/{inner[3]}", *inner[4:]]
+    return kubectl("debug", f"node/{node}", "-it", f"--image={image}", "--profile=sysadmin", "--", *inner)
+
+
 def kubectl(*words: str) -> str:
     """A kubectl command."""
     return shlex.join(["kubectl", *words])

@@ -21,7 +21,7 @@ from pytest_calico_ipip.model.diagnosis import (
     tunnel,
     wire,
 )
-from pytest_calico_ipip.model.diagnosis.cause import NOT_EXPLAINED, Cause, Found
+from pytest_calico_ipip.model.diagnosis.cause import NOT_EXPLAINED, Cause, Found, by_debug
 from pytest_calico_ipip.model.diagnosis.signs import Rule, Signs
 from pytest_calico_ipip.model.diagnosis.symptom import Symptom
 from pytest_calico_ipip.model.judgement import Judgement
@@ -66,7 +66,10 @@ def diagnose(world: World, judgements: Sequence[Judgement]) -> tuple[Cause, ...]
         except Missing:
             continue
     rest = _unexplained(signs)
-    return (*causes, rest.cause()) if rest is not None else tuple(causes)
+    causes += [rest.cause()] if rest is not None else []
+    if image := world.helper_image:
+        return tuple(replace(c, next_command=tuple(by_debug(each, image) for each in c.next_command)) for c in causes)
+    return tuple(causes)
 
 
 def _same_pair(signs: Signs, causes: list[Cause]) -> None:

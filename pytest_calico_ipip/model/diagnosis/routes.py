@@ -61,7 +61,7 @@ def _to_other_nodes(signs: Signs, node: str, ident: str, said: str, some: list[t
         (*(symptom.fact() for symptom, _ in some[:2]), *[s.fact() for s in packets if s.broken is not None][:1]),
         (
             on(node, "ip", "route", "show", "exact", first),
-            on(node, "birdcl", "-s", "/var/run/calico/bird.ctl", "show", "route", "for", first),
+            signs.birdcl(node, "show", "route", "for", first),
         ),
     )
 

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 from pytest_calico_ipip.model.absent import Absent, Missing
 from pytest_calico_ipip.model.checks.wire_scope import label
 from pytest_calico_ipip.model.datastore import ClusterNode, Datastore
-from pytest_calico_ipip.model.diagnosis.cause import Found
+from pytest_calico_ipip.model.diagnosis.cause import Found, kubectl
 from pytest_calico_ipip.model.diagnosis.symptom import Symptom
 from pytest_calico_ipip.model.expected import underlay
 from pytest_calico_ipip.model.judgement import Judgement, Outcome
@@ -16,6 +16,7 @@ from pytest_calico_ipip.model.nodestate import Link, NamespaceState, NodeState, 
 from pytest_calico_ipip.model.paths import Flight, Leg
 from pytest_calico_ipip.model.world import World
 
+AGENT = "calico-node"  # the DaemonSet and its container
 Rule = Callable[["Signs"], Iterator[Found]]
 
 
@@ -37,6 +38,22 @@ class Signs:
     def store(self) -> Datastore:
         """The API's reading; an empty one where it is absent."""
         return Datastore({}) if isinstance(self.world.datastore, Absent) else self.world.datastore
+
+    def birdcl(self, node: str, *words: str) -> str:
+        """A question for a node's BIRD, which lives in the calico-node pod."""
+        asked = ("birdcl", "-s", "/var/run/calico/bird.ctl", *words)
+        return kubectl("exec", *self._calico_node(node), "--", *asked)
+
+    def logs(self, node: str) -> str:
+        """The last words of a node's calico-node pod."""
+        return kubectl("logs", *self._calico_node(node), "--tail=50")
+
+    def _calico_node(self, node: str) -> tuple[str, ...]:
+        """Namespace, name and container of a node's calico-node pod; words to be filled in where none is known."""
+        agents = (p for p in self.store.pods if p.node == node and p.host_network and p.name.startswith(AGENT + "-"))
+        pod = next(agents, None)
+        namespace, name = (pod.namespace, pod.name) if pod else ("NAMESPACE", f"POD-OF-{node}")
+        return "-n", namespace, name, "-c", AGENT
 
     def of(self, *requirements: str, on: str | None = None) -> tuple[Symptom, ...]:
         """What does not hold of these requirements (on this subject), and nothing explains yet.
