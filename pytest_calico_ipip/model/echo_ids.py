@@ -15,7 +15,11 @@ Numbers = list[tuple[int, int]]  # ICMP id, sequence number
 
 
 class EchoIds:
-    """Tells the probes of one round apart. Every id belongs to one probe at most."""
+    """Tells the probes of one round apart.
+
+    An id that we chose belongs to one probe, unless a ping that chooses its own happens to take it, too: that one is
+    known by its addresses, and then both are.
+    """
 
     def __init__(
         self, capture: Capture, probes: Sequence[Probe], sightings: Sightings, pod_addresses: Container[IPv4Address]
@@ -25,6 +29,8 @@ class EchoIds:
         self._requests = sightings.requests()
         self._pod_addresses = pod_addresses
         self._taken = {probe.icmp_id for probe in probes}
+        self._told = {(probe.icmp_id, probe.source, probe.destination) for probe in probes}
+        self.shared: set[int] = set()  # ids that two probes carry: complete after `numbers`
         self._seen = {packet.icmp.id for packet in self._requests if packet.icmp is not None}
 
     def numbers(self) -> dict[str, Numbers]:
@@ -34,7 +40,7 @@ class EchoIds:
     def _of(self, probe: Probe) -> Numbers:
         if probe.icmp_id is None:
             # ping chose its id itself: inside a pod, or because it is too old to be told one
-            numbers = self._free(lambda packet: _carries(packet, probe))
+            numbers = self._free(lambda packet: _carries(packet, probe)) or self._not_free(probe)
             return numbers or ([] if probe.kind == "echo-inside" else [(NOT_SEEN, 1)])
         told = [(probe.icmp_id, seq) for seq in probe.seqs or (1,)]
         if probe.kind == "echo-from-node" and probe.icmp_id not in self._seen:
@@ -44,8 +50,23 @@ class EchoIds:
 
     def _free(self, matches: Callable[[Packet], bool]) -> Numbers:
         """The first id that no probe has, of requests that match, with all its sequence numbers."""
+        return self._first(matches, lambda number: number not in self._taken)
+
+    def _not_free(self, probe: Probe) -> Numbers:
+        """An id that another probe has, too: a request with it leaves this pod for where only this probe goes."""
+
+        def leaves_the_pod(packet: Packet) -> bool:
+            tap = self._capture.taps[packet.tap].tap
+            return tap.node == probe.node and tap.netns is not None and _carries(packet, probe)
+
+        told = self._told
+        numbers = self._first(leaves_the_pod, lambda number: (number, probe.source, probe.destination) not in told)
+        self.shared.update(number for number, _ in numbers)
+        return numbers
+
+    def _first(self, matches: Callable[[Packet], bool], may_be: Callable[[int], bool]) -> Numbers:
         echoes = [packet.icmp for packet in self._requests if matches(packet) and packet.icmp is not None]
-        chosen = next((icmp.id for icmp in echoes if icmp.id is not None and icmp.id not in self._taken), None)
+        chosen = next((icmp.id for icmp in echoes if icmp.id is not None and may_be(icmp.id)), None)
         if chosen is None:
             return []
         self._taken.add(chosen)

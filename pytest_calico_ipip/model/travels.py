@@ -44,7 +44,8 @@ def travels(
     by_address = pods_by_address(datastore, pods)
     if capture.probes is None:
         return list(_derived(datastore, capture, nodes, sightings, by_address)), []
-    numbers = EchoIds(capture, capture.probes, sightings, by_address).numbers()
+    ids = EchoIds(capture, capture.probes, sightings, by_address)
+    numbers = ids.numbers()
     found: list[Travel] = []
     notes: list[str] = []
     for probe in capture.probes:
@@ -64,7 +65,7 @@ def travels(
             found.append(
                 Travel(
                     probe.id, probe.kind, icmp_id, seq, source, probe.destination, ways, sender, receiver,
-                    strict=probe.icmp_id is None, probe=probe,
+                    strict=probe.icmp_id is None or icmp_id in ids.shared, probe=probe,
                 )
             )  # fmt: skip
     return found, notes

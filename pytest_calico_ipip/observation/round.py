@@ -47,7 +47,8 @@ class CaptureRound:
         self._pods = pods
         self._connections = connections
         stations = [self._station(node) for node in readings]
-        first_id = secrets.randbelow(65535) + 1
+        # far from the low ones, which a ping inside a pod takes where it takes its process id
+        first_id = 20000 + secrets.randbelow(40000)
         self._probes = probes.plan(stations, first_id)
         self._spoofed: list[Spoof] = []
         if settings.spoof:

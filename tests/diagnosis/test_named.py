@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
 from pytest_calico_ipip.model.diagnosis import NOT_EXPLAINED, diagnose
+from pytest_calico_ipip.model.diagnosis.cause import by_debug, on
 from pytest_calico_ipip.model.judgement import Difference, Judgement, Outcome, Reading
 from tests.diagnosis.judged import causes, every_judgement
 from tests.model import test_bgp_and_firewall, test_changed_recordings, test_further_requirements
@@ -263,3 +265,32 @@ def test_what_no_rule_knows_is_said_to_be_unexplained(tmp_path: Path) -> None:
     assert "NODE-4 on virtnest-rook-ceph-3" in cause.sentence
     assert cause.explains == {("NODE-4", N3)}
     assert cause.evidence
+
+
+def test_bird_is_asked_where_it_lives(tmp_path: Path) -> None:
+    """BIRD's client is in the calico-node pod, whose name and namespace the API tells."""
+    recording, change, _ = CHANGES["session refused"]
+    root = whole(recording, tmp_path / "evidence")
+    change(root)
+    (found,) = causes(world(root), packets=False)
+    pods = json.loads((root / "api" / "pods.json").read_bytes())["items"]
+    agents = [pod["metadata"] for pod in pods if pod["metadata"]["name"].startswith("calico-node-")]
+    ways = [f"kubectl exec -n {one['namespace']} {one['name']} -c calico-node -- birdcl -s " for one in agents]
+    assert sum(found.next_command[-1].startswith(way) for way in ways) == 1
+
+
+def test_without_ssh_a_debug_pod_runs_the_commands(tmp_path: Path) -> None:
+    """Of evidence that helper pods read: their image is one that the nodes have."""
+    root = whole("v3.31.7-always", tmp_path / "evidence")
+    link(N1, "tunl0", mtu=1400)(root)
+    (root / "run.json").write_text('{"helper_image": "registry.example/tools:1"}')
+    (found,) = causes(world(root), packets=False)
+    debug = f"kubectl debug node/{N1} -it --image=registry.example/tools:1 --profile=sysadmin -- "
+    assert [command.startswith(f"{debug}ip ") for command in found.next_command] == [True]
+
+
+def test_in_a_debug_pod_a_namespace_is_found_below_host() -> None:
+    """Such a pod has a /run of its own; what is no command for a node stays as it is."""
+    typed = on(N1, "ip", "netns", "exec", "cni-1", "ip", "neigh")
+    assert by_debug(typed, "i").endswith("-- nsenter --net=/host/run/netns/cni-1 ip neigh")
+    assert by_debug("kubectl get nodes", "i") == "kubectl get nodes"

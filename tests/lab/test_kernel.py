@@ -167,6 +167,15 @@ def run(command: Sequence[str], *options: str, **how: object) -> subprocess.Comp
     return subprocess.run(lab("run", *BARE, *options, "--", *command), **arguments)
 
 
+@pytest.mark.lab
+def test_memory_is_kept_free_until_processes_need_it() -> None:
+    """Files that were read do not fill all of it; a process that takes much is given all of it."""
+    kept, taken = "cat /proc/sys/vm/min_free_kbytes", "x = b'x' * (300 << 20); import time; time.sleep(2)"
+    done = run(["sh", "-ec", f"{kept}; {shlex.quote(sys.executable)} -c {shlex.quote(taken)}; {kept}"])
+    before, after = map(int, done.stdout.split())
+    assert before > 100 * 1024 > 20 * 1024 > after
+
+
 def wait_for(what: Callable[[], object], why: str, seconds: float = 20) -> None:
     """Wait until `what` is true."""
     until = time.monotonic() + seconds

@@ -13,7 +13,7 @@ from pytest_calico_ipip.model.checks import wire_path
 from pytest_calico_ipip.model.judgement import Outcome
 from pytest_calico_ipip.model.paths import Sight
 from pytest_calico_ipip.model.wire import Header, Icmp, Packet
-from tests.model.wire_scene import ADDRESSES, A, B, C, Scene, healthy, host_end, pod
+from tests.model.wire_scene import ADDRESSES, A, B, C, Scene, healthy, host_end, pod, send
 
 Break = Callable[[Scene], None]
 WAY = [(A, "eth0"), (A, "cali"), (A, "tunl0"), (A, "ens192"), (B, "ens192"), (B, "tunl0"), (B, "cali"), (B, "eth0")]
@@ -681,6 +681,21 @@ def test_a_ping_that_chose_its_own_ids_is_followed() -> None:
     assert set(failing(scene)) == {(P1, ONE_TWO)}
     flights = scene.world().paths.flights  # type: ignore[union-attr]
     assert {f.icmp_id for f in flights if f.id == f"{A}:{B} echo"} == {ids[f"{A}:{B} echo"]}
+
+
+def test_pings_inside_pods_may_take_an_id_that_another_has() -> None:
+    """One of ours, or one inside another pod, where both took their process id: each is known by its addresses."""
+    scene = healthy()
+    ours = next(each.icmp_id for each in scene.probes or () if each.id == f"{A}:{B} echo")
+    assert ours is not None
+    assert scene.probes is not None
+    for source, destination in ((A, C), (C, B)):
+        send(scene, "echo-inside", source, destination, ours)
+        scene.probes[-1] = replace(scene.probes[-1], icmp_id=None)
+    found = outcomes(scene)
+    assert found[Outcome.FAILED] == found[Outcome.ERROR] == set()
+    flights = scene.world().paths.flights  # type: ignore[union-attr]
+    assert [(f.nodes, f.icmp_id) for f in flights if f.kind == "echo-inside"] == [((A, C), ours), ((C, B), ours)]
 
 
 def test_an_echo_that_never_left_is_lost_though_its_id_is_unknown() -> None:

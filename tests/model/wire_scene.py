@@ -174,12 +174,12 @@ def healthy(mode: str = "Always", **configuration: bool) -> Scene:
             for kind in ("echo", "echo-full", "echo-over", "echo-from-node"):
                 if source != destination:
                     number += 1
-                    _send(scene, kind, source, destination, number)
+                    send(scene, kind, source, destination, number)
             if source != destination:
                 number += 1
                 _transfer(scene, source, destination, 30000 + number)
         number += 1
-        _send(scene, "echo-same-node", source, source, number)
+        send(scene, "echo-same-node", source, source, number)
         scene.probes.append(_serves(source))
     return scene
 
@@ -189,7 +189,7 @@ def tunnelled(scene: Scene, source: str, destination: str) -> bool:
     return source != destination and (scene.store.pools[0].ipip_mode == "Always" or C in (source, destination))
 
 
-def _send(scene: Scene, kind: str, source: str, destination: str, icmp_id: int) -> None:
+def send(scene: Scene, kind: str, source: str, destination: str, icmp_id: int) -> None:
     from_node = kind == "echo-from-node"
     receiver = pod(destination, 2 if source == destination else 1)
     tunnel = tunnelled(scene, source, destination)

@@ -7,8 +7,9 @@ from .places import SECOND, on
 
 
 def _each(check: str) -> str:
-    """A check of every workload interface that is still there, named $each in it."""
-    return f"for each in $(ls /sys/class/net | grep ^cali); do {check} || exit 1; done"
+    """A check of every workload interface, named $each in it; pods go while it is checked."""
+    gone = '[ ! -e "/sys/class/net/$each" ]'
+    return f"for each in $(ls /sys/class/net | grep ^cali); do {check} || {gone} || exit 1; done"
 
 
 _IN_POD = 'ip -n "$NETNS"'
