@@ -19,6 +19,8 @@ WORDS = (
     *("flag UP", "tunl0 kind", "TTL", "local", "BIRD", "BGP session with ?", "input chain", "packets dropped by"),
     *("echo (icmp id 1 seq 1) from a to b", "link type at x", "a/b workload interface", ".proxy_arp", "IPAM: x"),
 )
+
+pytestmark = pytest.mark.thorough
 MORE = ("POOL-2", "POOL-3", "POOL-4", "NODE-1", "NODE-3", "ROUTE-5", "ROUTE-6", "ROUTE-7", "BGP-1", "BGP-2", "SEC-1")
 
 

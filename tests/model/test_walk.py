@@ -12,6 +12,8 @@ from pytest_calico_ipip.model.judgement import Outcome
 from tests.model.recordings import ALWAYS, CROSS, FELIX, N1, copied, judged, judged_later, world
 from tests.model.walk import DROPPED, KINDS, MOVED, RENAMED, SWAPPED, Step, steps
 
+pytestmark = pytest.mark.thorough
+
 UNSOUND = {Outcome.FAILED, Outcome.WARNING, Outcome.ERROR}
 # (kinds, place): why nothing says so
 FREE: dict[str, tuple[tuple[str, ...], str]] = {
