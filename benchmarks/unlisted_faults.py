@@ -496,9 +496,9 @@ FAULTS = (
     Unlisted(
         "pod-drops-replies",
         "a filter inside the pods of node 1 drops echo replies",
-        ("PATH-1",),
-        causes=("pod-does-not-answer",),
+        (),
         at_pod=(("1", f"{_IN_POD} iptables -w -A INPUT -p icmp --icmp-type echo-reply -j DROP"),),
+        unstated="the replies reach the pod's own eth0: what the pod then makes of them is its affair",
     ),
     Unlisted(
         "pod-answers-no-echo",

@@ -543,7 +543,7 @@ def test_a_lost_packet_does_not_fail_what_nobody_saw() -> None:
     both(lose(0), lose(0, kind="echo-full"))(scene)
     found = scene.judgements()
     assert found[P1, ONE_TWO].outcome is Outcome.FAILED
-    for requirement in (P2, P3, P4, P5, "MTU-4"):
+    for requirement in (P2, P3, P4, P5, "MTU-4", "MTU-5"):
         judgement = found[requirement, ONE_TWO]
         assert judgement.outcome is Outcome.NOT_APPLICABLE
         assert "see PATH-1" in judgement.not_applicable

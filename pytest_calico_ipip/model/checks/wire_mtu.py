@@ -83,7 +83,10 @@ def one_more(world: World, source: str, destination: str) -> Judgement:
     if reason := wireguard(world, source, destination):
         return verdict.judgement(reason)
     words = f"an echo with DF of one byte more than the pod's MTU from {source} to {destination}"
-    for flight in flights(world, verdict, source, destination, ("echo-over",), words):
+    found = flights(world, verdict, source, destination, ("echo-over",), words)
+    if found and _no_echo_leaves(world, source, destination):
+        return verdict.judgement("nothing to judge: no echo of this pair leaves its pod (see PATH-1)")
+    for flight in found:
         if not never_sent(verdict, flight):
             _one_more(world, verdict, flight)
     return verdict.judgement()
@@ -143,6 +146,14 @@ def sender_mtu(world: World, address: IPv4Address) -> int | None:
         return None
     sender = next((p for p in (*world.pods, *world.datastore.pods) if p.ip == address), None)
     return pod_mtu(world.nodes, sender) if sender is not None else None
+
+
+def _no_echo_leaves(world: World, source: str, destination: str) -> bool:
+    """Whether echoes of ordinary size were sent between this pair, and each certainly was not seen even at eth0."""
+    if isinstance(world.paths, Absent):
+        return False
+    requests = [flight.request for flight in world.paths.between(source, destination, ORDINARY)]
+    return bool(requests) and all(one.stops[0].sight is Sight.NEVER and not one.seen for one in requests)
 
 
 def all_echoes_die(world: World, source: str, destination: str) -> bool:
