@@ -593,7 +593,7 @@ FAULTS = (
         "host-set-whole-subnet",
         "the set of hosts on node 2 has the whole subnet beside the nodes",
         ("SEC-1",),
-        causes=("host-set-incomplete",),
+        causes=("host-set-foreign",),
         at_start=(("2", "ipset add cali40all-hosts-net 10.7.120.0/24"),),
     ),
     Unlisted(
