@@ -10,7 +10,7 @@ from pytest_calico_ipip.model.checks import owner, pods
 from pytest_calico_ipip.model.judgement import Judgement, Outcome
 from pytest_calico_ipip.model.world import World
 from tests.model import clusters
-from tests.model.changes import Change, calico, text
+from tests.model.changes import Change, calico, link, text
 from tests.model.clusters import NODES, bgp_says, felix_says, mtu, prefix, release, replaced, routes_as, together
 from tests.model.recordings import ALWAYS, CROSS, FELIX, N1, N2, N3, copied, judged, judged_later, world
 
@@ -58,6 +58,9 @@ CLUSTERS: dict[str, tuple[str, Change]] = {
     ),
     "a pattern that matches bond0": (
         FELIX, together(replaced((NIC, "bond0")), felix_says(mtuIfacePattern="^(bond|en).*"))
+    ),
+    "a NIC that does not tell its state": (
+        ALWAYS, together(*(link(node, NIC, operstate="UNKNOWN") for node in NODES))
     ),
     # names and places
     "eno1": (ALWAYS, replaced((NIC, "eno1"))),

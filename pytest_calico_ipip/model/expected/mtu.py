@@ -12,15 +12,16 @@ IPIP_OVERHEAD = 20
 VXLAN_OVERHEAD = 50
 WIREGUARD_OVERHEAD = 60
 FALLBACK_HOST_MTU = 1460  # where no device matches the pattern
+_RUNNING = ("UP", "UNKNOWN")  # operstates with IFF_RUNNING, which Felix asks for; not every driver tells of its carrier
 
 
 def host_mtu(links: Iterable[Link], pattern: str) -> int:
-    """The least MTU of the operationally up devices that `mtuIfacePattern` matches; 1460 where none does.
+    """The least MTU of the running devices that `mtuIfacePattern` matches; 1460 where none does.
 
     Raises `re.error` for a pattern that is none.
     """
     matching = re.compile(pattern)
-    found = [link.mtu for link in links if link.up and link.operstate == "UP" and matching.search(link.name)]
+    found = [link.mtu for link in links if link.up and link.operstate in _RUNNING and matching.search(link.name)]
     return min(found, default=FALLBACK_HOST_MTU)
 
 
