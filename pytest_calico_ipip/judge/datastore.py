@@ -60,6 +60,7 @@ def read_datastore(
         others=_others(nodes, {node.name for node in cluster_nodes}),
         pods=tuple(reading.all(pods, lambda item: objects.pod(item, "/".join(name_of(item)) in tested))),
         pools=tuple(reading.all(pools, objects.pool)),
+        vxlan_v6=any(map(objects.vxlan_v6, pools.items)),
         blocks=(*reading.all(blocks, objects.block), *more_blocks),
         affinities=(*reading.all(affinities, objects.affinity), *more_affinities),
         mesh=sources.mesh(),

@@ -97,6 +97,9 @@ class Configuration:
     bpf_overlay_host_source: str = ""
     vxlan_mtu: int = 0
     wireguard_mtu: int = 0
+    wireguard_v6: bool = False  # IPv6's encapsulations have MTUs of their own, and pods have one for both families
+    vxlan_mtu_v6: int = 0
+    wireguard_mtu_v6: int = 0
     ipip_enabled: bool | None = None  # ipipEnabled as set; None: Felix decides by the pools
     vxlan_enabled: bool | None = None  # vxlanEnabled as set; None: Felix decides by the pools
     networking_backend: str = ""  # calico-node's CALICO_NETWORKING_BACKEND: bird, vxlan, none; "" where not known
@@ -176,6 +179,7 @@ class Datastore:
     others: Mapping[str, tuple[IPv4Address, ...]] = field(default_factory=dict)  # all further nodes: their addresses
     disturbances: tuple[Disturbance, ...] = ()  # what Kubernetes did meanwhile to nodes and to pods under test
     absent: Mapping[str, Absent] = field(default_factory=dict)  # plural ("ippools") → why its list is not there
+    vxlan_v6: bool = False  # whether an IPv6 pool is encapsulated in VXLAN
 
     def need(self, *plurals: str) -> None:
         """Raise `Missing` where one of these lists was not read, or only in part."""

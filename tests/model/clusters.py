@@ -518,6 +518,15 @@ def dual_stack(root: Path) -> None:
     )(root)
 
 
+def dual_stack_by_vxlan(root: Path) -> None:
+    """Two families, IPv6 by VXLAN, which is all that it has: pods have room for the larger of the two headers."""
+
+    def by_vxlan(items: list[Row]) -> None:
+        items[0]["spec"]["vxlanMode"] = "Always"
+
+    together(dual_stack, calico("ippools", by_vxlan), mtu(1500, 1480, 1430))(root)
+
+
 def other_nodes(root: Path) -> None:
     """A Windows node, which has a block, and a node that is no machine of Calico's."""
     windows = {

@@ -234,6 +234,8 @@ def test_a_device_that_does_not_tell_its_state_counts() -> None:
         (Configuration(vxlan_enabled=True), 1480, 1450),
         (Configuration(vxlan_enabled=True, vxlan_mtu=1490), 1480, 1480),
         (Configuration(wireguard=True), 1480, 1440),
+        (Configuration(wireguard_v6=True), 1480, 1420),
+        (Configuration(wireguard_v6=True, wireguard_mtu_v6=1390), 1480, 1390),
         (Configuration(ipip_enabled=False), 1480, 1500),
     ],
 )

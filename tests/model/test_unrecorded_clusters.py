@@ -76,6 +76,10 @@ CLUSTERS: dict[str, tuple[str, Change]] = {
     "two blocks, two pools, Felix": (FELIX, clusters.second_block("80")),
     "VXLAN, bare, disabled and IPv6 pools": (ALWAYS, clusters.more_pools),
     "two families, IPv6 first": (ALWAYS, clusters.dual_stack),
+    "two families, IPv6 by VXLAN": (ALWAYS, clusters.dual_stack_by_vxlan),
+    "two families, IPv6's VXLAN with an MTU": (
+        ALWAYS, together(clusters.dual_stack_by_vxlan, mtu(1500, 1480, 1400), felix_says(vxlanMTUV6=1400))
+    ),
     "a node without workload": (ALWAYS, clusters.no_workload),
     "host-local": (ALWAYS, clusters.host_local),
     "Windows and virtual nodes": (ALWAYS, clusters.other_nodes),

@@ -124,6 +124,7 @@ def _expect_node(cluster: _Cluster, node: ClusterNode) -> NodeExpectation:
             if configuration.vxlan_enabled is not None
             else any(pool.vxlan_mode in ("Always", "CrossSubnet") for pool in datastore.pools)
         ),
+        vxlan_v6=datastore.vxlan_v6,  # no setting decides this
         tunnel_address=node.tunnel_address,
         has_tunnel_address=_has_tunnel_address(datastore, node),
         pods=pods,

@@ -11,6 +11,8 @@ from pytest_calico_ipip.model.nodestate import Link
 IPIP_OVERHEAD = 20
 VXLAN_OVERHEAD = 50
 WIREGUARD_OVERHEAD = 60
+VXLAN_OVERHEAD_V6 = 70
+WIREGUARD_OVERHEAD_V6 = 80
 FALLBACK_HOST_MTU = 1460  # where no device matches the pattern
 _RUNNING = ("UP", "UNKNOWN")  # operstates with IFF_RUNNING, which Felix asks for; not every driver tells of its carrier
 
@@ -32,7 +34,7 @@ def tunnel_mtu(expectation: NodeExpectation, links: Iterable[Link]) -> int:
 
 
 def pod_mtu(expectation: NodeExpectation, links: Iterable[Link]) -> int:
-    """What pods must have: the least over the encapsulations that are on, the host MTU where none is."""
+    """What pods must have: the least over the encapsulations that are on, IPv6's too; the host MTU where none is."""
     links = tuple(links)
     configuration = expectation.node.configuration
     host = host_mtu(links, configuration.mtu_interface_pattern)
@@ -43,4 +45,8 @@ def pod_mtu(expectation: NodeExpectation, links: Iterable[Link]) -> int:
         choices.append(configuration.vxlan_mtu or host - VXLAN_OVERHEAD)
     if configuration.wireguard:
         choices.append(configuration.wireguard_mtu or host - WIREGUARD_OVERHEAD)
+    if expectation.vxlan_v6:
+        choices.append(configuration.vxlan_mtu_v6 or host - VXLAN_OVERHEAD_V6)
+    if configuration.wireguard_v6:
+        choices.append(configuration.wireguard_mtu_v6 or host - WIREGUARD_OVERHEAD_V6)
     return min(choices, default=host)
