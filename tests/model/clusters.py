@@ -527,6 +527,31 @@ def dual_stack_by_vxlan(root: Path) -> None:
     together(dual_stack, calico("ippools", by_vxlan), mtu(1500, 1480, 1430))(root)
 
 
+def wireguard(root: Path) -> None:
+    """WireGuard between all nodes: a table of its own leads to other nodes' blocks and throws back what is local."""
+    blocks = {N1: "10.233.107.0/24", N2: "10.233.109.0/24", N3: "10.233.88.0/24"}
+    wanted = {"priority": 99, "not": None, "src": "all", "fwmark": "0x100000", "fwmask": "0x100000", "table": "1"}
+
+    def routes(own: str) -> list[Row]:
+        common = {"table": "1", "protocol": "80", "flags": []}
+        there = {"type": "unicast", "dev": "wireguard.cali", "scope": "link", **common}
+        back = {"type": "throw", "scope": "global", **common}
+        return [{**(back if node == own else there), "dst": block} for node, block in blocks.items()]
+
+    def decided(rows: list[Row]) -> None:
+        for row in rows:
+            if row.pop("gateway", None):
+                row.update(dev="wireguard.cali", table="1")
+
+    together(
+        felix_says(wireguardEnabled=True),
+        mtu(1500, 1480, 1440),
+        everywhere("ip-rule.json", lambda rows: rows.insert(1, dict(wanted))),
+        *(on(node, "ip-route.json", lambda rows, node=node: rows.extend(routes(node))) for node in NODES),
+        *(on(node, "ip-route-get.json", decided) for node in NODES),
+    )(root)
+
+
 def other_nodes(root: Path) -> None:
     """A Windows node, which has a block, and a node that is no machine of Calico's."""
     windows = {

@@ -119,6 +119,16 @@ def test_a_healthy_cluster_has_no_finding(name: str, tmp_path: Path) -> None:
         assert [node for requirement, node in held if requirement == ident] == list(subject.selected)
 
 
+def test_wireguard_in_the_place_of_the_tunnel(tmp_path: Path) -> None:
+    """Its table's routes are Felix's; what leads to other nodes is not IPIP's matter, all else is judged."""
+    root = copied(ALWAYS, tmp_path)
+    clusters.wireguard(root)
+    subject = world(root)
+    assert unsound(subject) == []
+    held = {one.requirement for one in judged(subject) if one.outcome is Outcome.HOLDS}
+    assert {"ROUTE-1", "ROUTE-3", "ROUTE-4", "TUN-2", "MTU-2"} <= held
+
+
 @pytest.mark.parametrize(("told", "unfinished"), [("v3.34.0", {N2, N3}), ("v3.32.1", {N1}), ("v3.31.7", {N1})])
 def test_half_way_with_one_release_told_route_7_alone_says_so(told: str, unfinished: set[str], tmp_path: Path) -> None:
     """Where no calico-node pod is in the evidence, the nodes that are not of the told generation are ROUTE-7's."""
