@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from pytest_calico_ipip.model.expected import workload_interface
 from tests.model.changes import Change, api, calico
 from tests.model.recordings import FELIX, N1, N2, N3, RECORDED, edit
 
@@ -682,6 +683,32 @@ def host_local(root: Path) -> None:
             replaced(*((f"10.233.{third}.{n}", f"10.233.{third}.{n + 1}") for n in range(pod - 1, -1, -1))),
             replaced((f"10.233.{third}.1/24", f"10.233.{third}.0/24")),
         )(root)
+
+
+def host_local_in_motion(root: Path) -> None:
+    """As `host_local`, while one pod of the first node ends and another starts: their routes are there."""
+    host_local(root)
+    items = json.loads((root / "api" / "pods.json").read_text())["items"]
+    like = next(i for i in items if i["spec"]["nodeName"] == N1 and not i["spec"].get("hostNetwork"))
+
+    def passing(name: str, address: str, **metadata: str) -> Row:
+        pod = copy.deepcopy(like)
+        pod["metadata"].update(name=name, labels={}, **metadata)
+        pod["status"].update(podIP=address, podIPs=[{"ip": address}], phase="Running" if metadata else "Pending")
+        return pod
+
+    ends = passing("ends", "10.233.107.9", deletionTimestamp="2026-11-22T17:50:00Z")
+    starts = passing("starts", "10.233.107.10")
+    namespace = like["metadata"]["namespace"]
+    rows = [
+        {"type": "unicast", "dst": address, "dev": workload_interface(namespace, name), "table": "main",
+         "protocol": "boot", "scope": "link", "flags": []}
+        for name, address in (("ends", "10.233.107.9"), ("starts", "10.233.107.10"))
+    ]  # fmt: skip
+    together(
+        api("pods", lambda items: items.extend([ends, starts])),
+        on(N1, "ip-route.json", lambda found: found.extend(rows)),
+    )(root)
 
 
 def together(*changes: Change) -> Change:

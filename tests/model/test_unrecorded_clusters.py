@@ -82,6 +82,7 @@ CLUSTERS: dict[str, tuple[str, Change]] = {
     ),
     "a node without workload": (ALWAYS, clusters.no_workload),
     "host-local": (ALWAYS, clusters.host_local),
+    "host-local, while pods start and end": (ALWAYS, clusters.host_local_in_motion),
     "Windows and virtual nodes": (ALWAYS, clusters.other_nodes),
     # API groups
     "operator": (ALWAYS, clusters.operator),
