@@ -151,7 +151,7 @@ NAMED: dict[str, str] = {
     "block of a node that is gone": "block-of-no-node",
     "block of nobody": "block-of-nobody",
     "two owners": "route-owners-disagree",
-    "no owner": "route-owners-disagree",
+    "no owner": "routes-without-owner",
     "Felix told before it can": "route-owners-disagree",
     "kernel decides the NIC": "decision-differs",
     "kernel decides another node": "decision-differs",
