@@ -105,6 +105,11 @@ class Configuration:
     networking_backend: str = ""  # calico-node's CALICO_NETWORKING_BACKEND: bird, vxlan, none; "" where not known
     host_local_ipam: bool = False  # calico-node's USE_POD_CIDR: a node's block is its podCIDR
 
+    @property
+    def without_bird(self) -> bool:
+        """Whether calico-node runs no BIRD (the operator's `bgp: Disabled`, for example)."""
+        return self.networking_backend in ("none", "vxlan")
+
 
 @dataclass(frozen=True)
 class ClusterNode:

@@ -182,6 +182,23 @@ def calico_pod(node: str, image: str, namespace: str = "kube-system") -> Row:
     }  # fmt: skip
 
 
+def without_bird(version: str) -> Change:
+    """CALICO_NETWORKING_BACKEND is none on every node: BIRD is neither there nor asked."""
+
+    def change(root: Path) -> None:
+        pods = [calico_pod(node, f"quay.io/calico/node:{version}") for node in NODES]
+        for pod in pods:
+            pod["spec"]["containers"][0]["env"][0]["value"] = "none"
+        api("pods", lambda items: items.extend(pods))(root)
+        for path in root.glob("nodes/*"):
+            table = path / "commands.tsv"
+            table.write_text("".join(x for x in table.read_text().splitlines(True) if not x.startswith("birdcl")))
+            for file in path.glob("birdcl*"):
+                file.unlink()
+
+    return change
+
+
 def operator(root: Path) -> None:
     """An operator's install: calico-system, a DaemonSet, an Installation, and the aggregated API beside the CRDs."""
     api(

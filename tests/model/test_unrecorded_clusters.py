@@ -44,6 +44,15 @@ CLUSTERS: dict[str, tuple[str, Change]] = {
         together(routes_as(*NODES, metric=1024), felix_says(programClusterRoutes="EnabledNoEncapOnly"),
                  bgp_says(programClusterRoutes="EnabledIPIPOnly")),
     ),
+    "v3.31 Enabled, without BIRD": (
+        ALWAYS,
+        together(routes_as(*NODES, protocol="80", mtu=1480), felix_says(programClusterRoutes="Enabled"),
+                 clusters.without_bird("v3.31.7")),
+    ),
+    "v3.34 without BIRD": (FELIX, clusters.without_bird("v3.34.0")),
+    "v3.34 Enabled, without BIRD": (
+        FELIX, together(felix_says(programClusterRoutes="Enabled"), clusters.without_bird("v3.34.0"))
+    ),
     "v3.34 spelt in small letters": (FELIX, felix_says(programClusterRoutes="enabledipiponly")),
     "another deviceRouteProtocol": (
         FELIX, together(routes_as(*NODES, protocol="99", mtu=1480), felix_says(deviceRouteProtocol=99))
@@ -181,6 +190,18 @@ def test_an_illegal_owner_is_pool_4s(name: str, tmp_path: Path) -> None:
     findings = unsound(world(root))
     assert {one.requirement for one in findings} == expected
     assert {one.subject for one in findings} == set(NODES)
+
+
+@pytest.mark.parametrize(("version", "felix"), [("v3.34.0", "Disabled"), ("v3.31.7", "Disabled"), ("v3.30.4", "")])
+def test_where_bird_does_not_run_felix_must_be_the_owner(version: str, felix: str, tmp_path: Path) -> None:
+    """BGPConfiguration may say what it likes: nobody reads it."""
+    root = copied(FELIX, tmp_path)
+    together(
+        clusters.without_bird(version), felix_says(programClusterRoutes=felix), bgp_says(programClusterRoutes="Enabled")
+    )(root)
+    found = [one for one in unsound(world(root)) if one.requirement == "POOL-4"]
+    assert [one.subject for one in found] == list(NODES)
+    assert all("BIRD does not run" in one.differences[0].observed for one in found)
 
 
 def second_pod_elsewhere(root: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Network
 
+from pytest_calico_ipip.model.checks.owner import NO_BIRD
 from pytest_calico_ipip.model.diagnosis.cause import Found, kubectl, on
 from pytest_calico_ipip.model.diagnosis.signs import Rule, Signs
 
@@ -228,11 +229,14 @@ def owner(signs: Signs) -> Iterator[Found]:
     if not found:
         return
     nodes = tuple(dict.fromkeys(s.subject for s in found))
-    nobody = any(set(s.observed.split("/")) <= _NOT_IPIPS and "/" in s.observed for s in found)
+    nobody = any(
+        s.observed.endswith(NO_BIRD) or ("/" in s.observed and set(s.observed.split("/")) <= _NOT_IPIPS) for s in found
+    )
     show = kubectl(
         "get", f"felixconfigurations.{signs.store.group},bgpconfigurations.{signs.store.group}", "-o", "yaml"
     )
-    said = f"programClusterRoutes is {found[0].observed} (Felix/BGP) on {', '.join(nodes)}"
+    both = " (Felix/BGP)" if "/" in found[0].observed else ""
+    said = f"programClusterRoutes is {found[0].observed}{both} on {', '.join(nodes)}"
     if nobody:
         missing = [s for s in signs.of(*_ROUTES) if s.observed == "no route" or s.requirement == "ROUTE-5"]
         legs = [s for s, leg in signs.packets() if leg.source_node in nodes and (s.astray or s.broken is not None)]
