@@ -9,7 +9,7 @@ from enum import Enum
 
 from pytest_calico_ipip.model.absent import Absent, Missing
 from pytest_calico_ipip.model.datastore import Datastore, Pod
-from pytest_calico_ipip.model.expected import TUNNEL_DEVICE, underlay, workload_interface
+from pytest_calico_ipip.model.expected import TUNNEL_DEVICE, beneath, underlay, workload_interface
 from pytest_calico_ipip.model.nodestate import Link, NodeState
 from pytest_calico_ipip.model.wire import TapReading
 
@@ -52,6 +52,7 @@ class Points:
             else:
                 self._inside[reading.tap.node].append((index, reading))
         self._known: dict[tuple[Role, str], Point] = {}
+        self._below: dict[str, tuple[str, ...]] = {}  # node: the tapped devices beneath its underlay NIC
 
     def tunnel(self, node: str) -> Point:
         """tunl0."""
@@ -60,6 +61,10 @@ class Points:
     def underlay(self, node: str) -> Point:
         """The NIC that holds the node's address; where the node did not say which, the one device left."""
         return self._once(Role.UNDERLAY, node, lambda: self._underlay(node))
+
+    def beneath(self, node: str) -> frozenset[int]:
+        """The taps at devices that the underlay NIC is made of, which see its packets once more."""
+        return frozenset(self._at[node, name][0] for name in self._tapped_beneath(node))
 
     def workload(self, pod: Pod) -> Point:
         """The host end of the pod's veth: by Calico's name for it, or as the peer of the pod's eth0."""
@@ -80,7 +85,10 @@ class Points:
     def _underlay(self, node: str) -> Point:
         link = self._underlay_link(node)
         if link is not None:
-            return self._point(node, Role.UNDERLAY, link.name, (link.name,))
+            below = self._tapped_beneath(node)
+            # where all its packets pass one port of a bridge, that port's tap has them all
+            names = (link.name, *below) if len(below) == 1 else (link.name,)
+            return self._point(node, Role.UNDERLAY, link.name, names)
         prefix = self._prefix(node)
         left = [
             interface
@@ -90,6 +98,13 @@ class Points:
         if len(left) == 1:
             return self._point(node, Role.UNDERLAY, left[0], (left[0],))
         return Point(node, Role.UNDERLAY, "underlay NIC")
+
+    def _tapped_beneath(self, node: str) -> tuple[str, ...]:
+        if node not in self._below:
+            link = self._underlay_link(node)
+            below = beneath(link, self._links(node)) if link is not None else ()
+            self._below[node] = tuple(name for name in below if (node, name) in self._at)
+        return self._below[node]
 
     def _pod(self, pod: Pod) -> Point:
         names = set(self._namespaces(pod))

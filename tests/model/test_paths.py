@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
 
+import pytest
+
 from pytest_calico_ipip.model.absent import Absent
+from pytest_calico_ipip.model.judgement import Outcome
 from pytest_calico_ipip.model.paths import Flight, Paths
 from pytest_calico_ipip.model.points import Points, Role
 from tests.model.wire_scene import A, B, C, Scene, healthy, host_end, pod
@@ -116,6 +119,46 @@ def test_the_underlay_nic_is_the_one_device_left_where_the_node_said_nothing() -
     assert points.pod(pod(A)).tap is None  # two namespaces, and nothing says whose is which
     only_one = [reading for reading in scene.taps if reading.tap.netns != "cni-1-2"]
     assert Points(only_one, scene.store, {}).pod(pod(A)).tap is not None
+
+
+def on_top(scene: Scene, name: str, master: str = "", parent: str = "") -> None:
+    """Every node's address is on another device, which ens192 is beneath."""
+    for node, state in scene.states.items():
+        assert not isinstance(state.links, Absent)
+        nic = next(link for link in state.links if link.name == "ens192")
+        links = [link for link in state.links if link is not nic]
+        links += [replace(nic, addresses=(), master=master), replace(nic, index=99, name=name, parent=parent)]
+        scene.states[node] = replace(state, links=tuple(links))
+
+
+@pytest.mark.parametrize(
+    ("name", "master", "parent"), [("br0", "br0", ""), ("ens192.100", "", "ens192"), ("bond0", "bond0", "")]
+)
+def test_the_one_port_of_a_bridge_stands_for_it(name: str, master: str, parent: str) -> None:
+    """Where the device that carries the NIC's packets is tapped in its place, these are on their way."""
+    scene = healthy()
+    on_top(scene, name, master, parent)
+    assert [stop.point.interface for stop in flight(scene, "echo").request.stops][3:5] == ["ens192", "ens192"]
+    assert {one.outcome for one in scene.judgements().values() if one.requirement == "PATH-1"} == {Outcome.HOLDS}
+
+
+def test_what_a_port_shows_once_more_is_not_astray() -> None:
+    """Bridge and port are both tapped, or both ports of a bond: each packet is seen again, and has not left its way."""
+    scene = healthy()
+    on_top(scene, "br0", "br0")
+    for node in (A, B, C):
+        port = scene.tap(node, "ens192")
+        scene.taps.append(replace(scene.taps[port], tap=replace(scene.taps[port].tap, interface="br0")))
+        scene.packets += [replace(p, tap=len(scene.taps) - 1) for p in scene.packets if p.tap == port]
+    found = flight(scene, "echo")
+    assert [stop.point.interface for stop in found.request.stops][3:5] == ["br0", "br0"]
+    assert found.request.elsewhere == found.reply.elsewhere == ()
+    # inside a node no port is on the way
+    astray = next(p for p in scene.packets if p.tap == scene.tap(A, "ens192"))
+    same = flight(scene, "echo-same-node", A, A)
+    (at,) = scene.select("echo-same-node", A, A, "request", A, "cali")[:1]
+    scene.packets.append(replace(scene.packets[at], tap=astray.tap))
+    assert flight(scene, "echo-same-node", A, A).request.elsewhere != same.request.elsewhere
 
 
 def test_a_way_that_leaves_out_a_point_is_not_lost() -> None:
