@@ -187,10 +187,11 @@ def _flight(travel: Travel, expected: Mapping[str, NodeExpectation], points: Poi
         addresses = (travel.source, travel.destination, source_node, destination_node)
         if name == "reply":
             addresses = (travel.destination, travel.source, destination_node, source_node)
-        below = {tap for point in ways if point.role is Role.UNDERLAY for tap in points.beneath(point.node)}
-        repeated = below - {point.tap for point in ways}
-        once = tuple(packet for packet in packets if packet.tap not in repeated) if repeated else packets
-        return _leg(name, addresses, tunnelled, ways, once, sightings)
+        beside = {tap for point in ways if point.role is Role.UNDERLAY for tap in points.beneath(point.node)}
+        beside |= {tap for point in ways for tap in points.unplaced(point)}
+        beside -= {point.tap for point in ways}
+        known = tuple(packet for packet in packets if packet.tap not in beside) if beside else packets
+        return _leg(name, addresses, tunnelled, ways, known, sightings)
 
     way_there = start + _between(points, source_node, destination_node, there, from_pod=travel.sender is not None) + end
     way_back = home + _between(points, source_node, destination_node, back, from_pod=travel.sender is not None) + end

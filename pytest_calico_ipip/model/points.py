@@ -66,6 +66,12 @@ class Points:
         """The taps at devices that the underlay NIC is made of, which see its packets once more."""
         return frozenset(self._at[node, name][0] for name in self._tapped_beneath(node))
 
+    def unplaced(self, pod: Point) -> frozenset[int]:
+        """Where nothing says which namespace is a pod's: all taps in namespaces of its node, any of which may be it."""
+        if pod.role is not Role.POD or pod.tap is not None:
+            return frozenset()
+        return frozenset(index for index, _ in self._inside[pod.node])
+
     def workload(self, pod: Pod) -> Point:
         """The host end of the pod's veth: by Calico's name for it, or as the peer of the pod's eth0."""
         names = self._host_ends(pod)

@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv4Interface
 import pytest
 
 from pytest_calico_ipip.model.absent import Absent
+from pytest_calico_ipip.model.datastore import Configuration, Release
 from pytest_calico_ipip.model.judgement import Outcome
 from pytest_calico_ipip.model.paths import Flight, Paths
 from pytest_calico_ipip.model.points import Points, Role
@@ -74,6 +75,17 @@ def test_a_node_s_own_echo_begins_at_its_tunnel_device() -> None:
     assert roles(healthy("CrossSubnet"), "echo-from-node")[0] == [UNDERLAY, UNDERLAY, WORKLOAD, POD]
 
 
+def test_where_the_tunnel_has_no_address_the_node_s_own_is_wanted() -> None:
+    """In eBPF's host-source mode a node's own packet goes by the tunnel with the node's own address, and is told so."""
+    scene = healthy()
+    mode = Configuration(bpf=True, bpf_overlay_host_source="HostAddress")
+    late = Release(3, 33, 0, "v3.33.0")
+    nodes = {name: replace(each, configuration=mode, release=late) for name, each in scene.store.nodes.items()}
+    scene.store = replace(scene.store, nodes=nodes)
+    (difference, *_) = scene.judgements()["PATH-7", "1:2"].differences
+    assert difference.expected == "10.7.120.11 (the node's own address)"
+
+
 def test_a_probe_to_an_unknown_address_is_noted() -> None:
     """A probe whose address no pod has cannot be followed, and is not lost silently."""
     scene = healthy()
@@ -119,6 +131,17 @@ def test_the_underlay_nic_is_the_one_device_left_where_the_node_said_nothing() -
     assert points.pod(pod(A)).tap is None  # two namespaces, and nothing says whose is which
     only_one = [reading for reading in scene.taps if reading.tap.netns != "cni-1-2"]
     assert Points(only_one, scene.store, {}).pod(pod(A)).tap is not None
+
+
+def test_a_tap_in_a_namespace_that_nobody_told_is_not_astray() -> None:
+    """Two namespaces are tapped, and nothing says whose is which: what they saw proves no other way."""
+    scene = healthy()
+    scene.live = False
+    for node, known in scene.states.items():
+        scene.states[node] = replace(known, namespaces={}, namespace_ids={})
+    judgement = scene.judgements()["PATH-1", "1:2"]
+    assert judgement.outcome is Outcome.HOLDS
+    assert f"a tap at {A} eth0" in judgement.missing
 
 
 def on_top(scene: Scene, name: str, master: str = "", parent: str = "") -> None:
