@@ -172,6 +172,12 @@ def pod(item: Item, under_test: bool) -> Pod:
     )
 
 
+def leaving(item: Item) -> bool:
+    """Whether a pod has ended, or is being deleted."""
+    metadata, status = mapping(item.get("metadata")), mapping(item.get("status"))
+    return metadata.get("deletionTimestamp") is not None or status.get("phase") in ("Succeeded", "Failed")
+
+
 def labelled(item: Item) -> bool:
     """Whether a pod carries the label of pods under test."""
     key, value = TEST_LABEL

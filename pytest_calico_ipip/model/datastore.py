@@ -147,6 +147,11 @@ class Pod:
     under_test: bool = False  # ours: label app=sleep-curl (in a live run also the run's label)
 
     @property
+    def ended(self) -> bool:
+        """Whether its containers have ended for good: the API still tells its address, which may be another pod's."""
+        return self.phase in ("Succeeded", "Failed")
+
+    @property
     def key(self) -> str:
         """The pod as `namespace/name`."""
         return f"{self.namespace}/{self.name}"

@@ -570,6 +570,23 @@ def wireguard(root: Path) -> None:
     )(root)
 
 
+def ended_pods(root: Path) -> None:
+    """A Job's pod that has ended on the first node, whose address another node's pod has now; an old one that goes."""
+
+    def pods(items: list[Row]) -> None:
+        first, other = (next(i for i in items if i["spec"]["nodeName"] == node) for node in (N1, N2))
+        ended, going, evicted = (copy.deepcopy(first) for _ in range(3))
+        ended["metadata"]["name"], ended["status"]["phase"] = "sleep-curl-job", "Succeeded"
+        ended["status"].update(podIP=other["status"]["podIP"], podIPs=[{"ip": other["status"]["podIP"]}])
+        going["metadata"].update(name="sleep-curl-old", deletionTimestamp="2026-11-22T17:50:00Z")
+        going["status"].update(podIP="10.233.107.99", podIPs=[{"ip": "10.233.107.99"}])
+        evicted["metadata"]["name"] = "sleep-curl-evicted"
+        evicted["status"] = {"phase": "Failed", "reason": "Evicted"}
+        items[:0] = [ended, going, evicted]
+
+    api("pods", pods)(root)
+
+
 def other_nodes(root: Path) -> None:
     """A Windows node, which has a block, and a node that is no machine of Calico's."""
     windows = {

@@ -12,6 +12,7 @@ from pytest_calico_ipip.model.datastore import Configuration, Release
 from pytest_calico_ipip.model.judgement import Outcome
 from pytest_calico_ipip.model.paths import Flight, Paths
 from pytest_calico_ipip.model.points import Points, Role
+from pytest_calico_ipip.model.travels import pods_by_address
 from tests.model.wire_scene import A, B, C, Scene, healthy, host_end, pod
 
 
@@ -193,3 +194,11 @@ def test_a_way_that_leaves_out_a_point_is_not_lost() -> None:
     assert not request.lost
     assert request.died_at is not None
     assert request.hops() == f"{A} eth0 ✓ → {host_end(pod(A))} ✓ → tunl0 ✗"
+
+
+def test_an_address_is_the_pod_s_that_has_not_ended() -> None:
+    """The API tells a finished pod's address on, which another node's pod may have by now."""
+    scene = healthy()
+    ended = replace(pod(C), name="job", ip=pod(B).ip, phase="Succeeded", under_test=False)
+    scene.store = replace(scene.store, pods=(ended, *scene.store.pods))
+    assert [each for ip, each in pods_by_address(scene.store, ()).items() if ip == ended.ip] == [pod(B)]

@@ -90,6 +90,7 @@ CLUSTERS: dict[str, tuple[str, Change]] = {
         ALWAYS, together(clusters.dual_stack_by_vxlan, mtu(1500, 1480, 1400), felix_says(vxlanMTUV6=1400))
     ),
     "a node without workload": (ALWAYS, clusters.no_workload),
+    "pods that have ended, or are about to": (ALWAYS, clusters.ended_pods),
     "host-local": (ALWAYS, clusters.host_local),
     "host-local, while pods start and end": (ALWAYS, clusters.host_local_in_motion),
     "Windows and virtual nodes": (ALWAYS, clusters.other_nodes),
