@@ -52,7 +52,7 @@ class Points:
             else:
                 self._inside[reading.tap.node].append((index, reading))
         self._known: dict[tuple[Role, str], Point] = {}
-        self._below: dict[str, tuple[str, ...]] = {}  # node: the tapped devices beneath its underlay NIC
+        self._below: dict[str, tuple[str, ...]] = {}  # node: the tapped devices that carry its underlay NIC's packets
 
     def tunnel(self, node: str) -> Point:
         """tunl0."""
@@ -63,7 +63,7 @@ class Points:
         return self._once(Role.UNDERLAY, node, lambda: self._underlay(node))
 
     def beneath(self, node: str) -> frozenset[int]:
-        """The taps at devices that the underlay NIC is made of, which see its packets once more."""
+        """The taps at devices that carry the underlay NIC's packets, and so see them once more."""
         return frozenset(self._at[node, name][0] for name in self._tapped_beneath(node))
 
     def unplaced(self, pod: Point) -> frozenset[int]:
@@ -92,7 +92,7 @@ class Points:
         link = self._underlay_link(node)
         if link is not None:
             below = self._tapped_beneath(node)
-            # where all its packets pass one port of a bridge, that port's tap has them all
+            # where one device alone was tapped that carries its packets, that tap has them all
             names = (link.name, *below) if len(below) == 1 else (link.name,)
             return self._point(node, Role.UNDERLAY, link.name, names)
         prefix = self._prefix(node)
@@ -109,7 +109,8 @@ class Points:
         if node not in self._below:
             link = self._underlay_link(node)
             below = beneath(link, self._links(node)) if link is not None else ()
-            self._below[node] = tuple(name for name in below if (node, name) in self._at)
+            tapped = (name for name in below if (node, name) in self._at and name != TUNNEL_DEVICE)
+            self._below[node] = tuple(name for name in tapped if not name.startswith(self._prefix(node)))
         return self._below[node]
 
     def _pod(self, pod: Pod) -> Point:

@@ -166,6 +166,19 @@ def test_the_one_port_of_a_bridge_stands_for_it(name: str, master: str, parent: 
     assert {one.outcome for one in scene.judgements().values() if one.requirement == "PATH-1"} == {Outcome.HOLDS}
 
 
+def test_an_address_on_lo_has_its_packets_on_a_nic() -> None:
+    """In a routed fabric the node's address is lo's, and the one NIC that was tapped is where its packets pass."""
+    scene = healthy()
+    for node, known in scene.states.items():
+        assert not isinstance(known.links, Absent)
+        nic = next(link for link in known.links if link.name == "ens192")
+        lo = replace(nic, index=1, name="lo", flags=("LOOPBACK", "UP", "LOWER_UP"), mtu=65536)
+        rest = [replace(link, addresses=()) if link is nic else link for link in known.links]
+        scene.states[node] = replace(known, links=(lo, *rest))
+    assert [stop.point.interface for stop in flight(scene, "echo").request.stops][3:5] == ["ens192", "ens192"]
+    assert {one.outcome for one in scene.judgements().values() if one.requirement == "PATH-1"} == {Outcome.HOLDS}
+
+
 def test_what_a_port_shows_once_more_is_not_astray() -> None:
     """Bridge and port are both tapped, or both ports of a bond: each packet is seen again, and has not left its way."""
     scene = healthy()

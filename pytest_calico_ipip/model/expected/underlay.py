@@ -28,7 +28,12 @@ def underlay(node: ClusterNode, state: NodeState) -> Link | None:
 
 
 def beneath(nic: Link, links: Sequence[Link]) -> tuple[str, ...]:
-    """The devices that the NIC is made of: a bridge's or bond's ports, what a VLAN sits on. They carry its packets."""
+    """The devices that carry the NIC's packets: a bridge's or bond's ports, what a VLAN sits on.
+
+    An address on lo, or on a dummy, has its packets carried by whichever device a route says.
+    """
+    if _carries_nothing(nic):
+        return tuple(link.name for link in links if not _carries_nothing(link))
     found = {nic.name: None}
     for _ in links:  # no device is deeper than there are devices
         below = [link.name for link in links if link.master in found]
@@ -37,3 +42,7 @@ def beneath(nic: Link, links: Sequence[Link]) -> tuple[str, ...]:
             break
         found.update(dict.fromkeys(below))
     return tuple(name for name in found if name != nic.name)
+
+
+def _carries_nothing(link: Link) -> bool:
+    return "LOOPBACK" in link.flags or link.kind == "dummy"
