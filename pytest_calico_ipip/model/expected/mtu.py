@@ -33,8 +33,11 @@ def tunnel_mtu(expectation: NodeExpectation, links: Iterable[Link]) -> int:
     return configuration.ipip_mtu or host_mtu(links, configuration.mtu_interface_pattern) - IPIP_OVERHEAD
 
 
-def pod_mtu(expectation: NodeExpectation, links: Iterable[Link]) -> int:
-    """What pods must have: the least over the encapsulations that are on, IPv6's too; the host MTU where none is."""
+def pod_mtu(expectation: NodeExpectation, links: Iterable[Link], *, v6: bool = True) -> int:
+    """What pods must have: the least over the encapsulations that are on; the host MTU where none is.
+
+    Without `v6` IPv6's do not count: what IPv4 has room for.
+    """
     links = tuple(links)
     configuration = expectation.node.configuration
     host = host_mtu(links, configuration.mtu_interface_pattern)
@@ -45,8 +48,8 @@ def pod_mtu(expectation: NodeExpectation, links: Iterable[Link]) -> int:
         choices.append(configuration.vxlan_mtu or host - VXLAN_OVERHEAD)
     if configuration.wireguard:
         choices.append(configuration.wireguard_mtu or host - WIREGUARD_OVERHEAD)
-    if expectation.vxlan_v6:
+    if v6 and expectation.vxlan_v6:
         choices.append(configuration.vxlan_mtu_v6 or host - VXLAN_OVERHEAD_V6)
-    if configuration.wireguard_v6:
+    if v6 and configuration.wireguard_v6:
         choices.append(configuration.wireguard_mtu_v6 or host - WIREGUARD_OVERHEAD_V6)
     return min(choices, default=host)
