@@ -15,7 +15,7 @@ from pytest_calico_ipip.model.expected.selectors import selects
 _RELEASE = re.compile(r"v?(\d{1,4})\.(\d{1,4})(?:\.(\d{1,6}))?(?![\d.])")
 _IMAGE = re.compile(r"node|.*calico.*")  # calico/node, quay.io/calico/calico, a mirror's calico-node
 _OWNERS = ("Enabled", "Disabled", "EnabledIPIPOnly", "EnabledNoEncapOnly")  # of IPIP's routes; Felix folds the case
-_OPERATOR_MTUS = ("ipipMTU", "vxlanMTU", "wireguardMTU")
+_OPERATOR_MTUS = ("ipipMTU", "vxlanMTU", "vxlanMTUV6", "wireguardMTU", "wireguardMTUV6")
 
 # FelixConfiguration's field → Felix's parameter, which names the environment variable FELIX_<PARAMETER>
 _PARAMETERS = {
@@ -30,6 +30,9 @@ _PARAMETERS = {
     "bpfOverlayHostSourceIP": "BPFOVERLAYHOSTSOURCEIP",
     "vxlanMTU": "VXLANMTU",
     "wireguardMTU": "WIREGUARDMTU",
+    "wireguardEnabledV6": "WIREGUARDENABLEDV6",
+    "vxlanMTUV6": "VXLANMTUV6",
+    "wireguardMTUV6": "WIREGUARDMTUV6",
     "ipipEnabled": "IPINIPENABLED",
     "vxlanEnabled": "VXLANENABLED",
 }
@@ -103,6 +106,9 @@ class Sources:
             bpf_overlay_host_source=text(setting("bpfOverlayHostSourceIP")),
             vxlan_mtu=number(setting("vxlanMTU")) or 0,
             wireguard_mtu=number(setting("wireguardMTU")) or 0,
+            wireguard_v6=boolean(setting("wireguardEnabledV6")) or False,
+            vxlan_mtu_v6=number(setting("vxlanMTUV6")) or 0,
+            wireguard_mtu_v6=number(setting("wireguardMTUV6")) or 0,
             ipip_enabled=boolean(setting("ipipEnabled")),
             vxlan_enabled=boolean(setting("vxlanEnabled")),
             networking_backend=self._backend(node, environment),

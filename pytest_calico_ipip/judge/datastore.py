@@ -60,6 +60,7 @@ def read_datastore(
         others=_others(nodes, {node.name for node in cluster_nodes}),
         pods=tuple(reading.all(pods, lambda item: objects.pod(item, "/".join(name_of(item)) in tested))),
         pools=tuple(reading.all(pools, objects.pool)),
+        vxlan_v6=any(map(objects.vxlan_v6, pools.items)),
         blocks=(*reading.all(blocks, objects.block), *more_blocks),
         affinities=(*reading.all(affinities, objects.affinity), *more_affinities),
         mesh=sources.mesh(),
@@ -154,8 +155,15 @@ def _tested(pods: Iterable[Item], under_test: Collection[str] | None) -> Collect
     if under_test is not None:
         return under_test
     items = list(pods)
-    labelled = {"/".join(name_of(item)) for item in items if objects.labelled(item)}
-    return labelled or {"/".join(name_of(item)) for item in items if name_of(item)[1].startswith("sleep-curl")}
+    labelled = [item for item in items if objects.labelled(item)]
+    named = labelled or [item for item in items if name_of(item)[1].startswith("sleep-curl")]
+    staying = {mapping(item.get("spec")).get("nodeName") for item in named if not objects.leaving(item)}
+    # a Job's pod that has ended, or the old one of a Deployment, is not judged beside one that runs
+    return {
+        "/".join(name_of(item))
+        for item in named
+        if not objects.leaving(item) or mapping(item.get("spec")).get("nodeName") not in staying
+    }
 
 
 def _host_local(nodes: Iterable[ClusterNode], cidrs: Mapping[str, IPv4Network]) -> tuple[list[Block], list[Affinity]]:

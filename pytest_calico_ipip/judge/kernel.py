@@ -15,6 +15,7 @@ _RULE_CONDITIONS = (
     "not", "fwmark", "fwmask", "iif", "oif", "tos", "ipproto", "sport", "dport", "sport_start", "dport_start",
     "uid_start", "suppress_prefixlen", "suppress_prefixlength", "suppress_ifgroup", "tun_id", "l3mdev",
 )  # fmt: skip
+_STACKED = ("vlan", "macvlan", "macvtap", "ipvlan")  # of others `link` is a peer
 _RULE_LOOKUPS = ("", "to_tbl", "lookup")
 # `ip -N`, and an iproute2 that finds no names in /etc or /usr/share, print numbers (linux/rtnetlink.h)
 _PROTOCOLS = {"0": "unspec", "1": "redirect", "2": "kernel", "3": "boot", "4": "static", "12": "bird"}
@@ -44,6 +45,8 @@ def link(row: Row) -> Link:
         path_mtu_discovery=boolean(data.get("pmtudisc")),
         peer_namespace=text(row.get("link_netns")),
         detailed="linkinfo" in row or "promiscuity" in row,
+        master=text(row.get("master")),
+        parent=text(row.get("link")) if info.get("info_kind") in _STACKED else "",
     )
 
 

@@ -49,6 +49,12 @@ def pool(item: Item) -> Pool | None:
     )
 
 
+def vxlan_v6(item: Item) -> bool:
+    """Whether an IPPool is IPv6's and encapsulated in VXLAN. A disabled one counts, as it does for Felix."""
+    spec = mapping(item.get("spec"))
+    return ":" in text(spec.get("cidr")) and spec.get("vxlanMode") in ("Always", "CrossSubnet")
+
+
 def _refuse_unless_six(cidr: object) -> None:
     if not (isinstance(cidr, str) and ":" in cidr):
         raise Unreadable(f"its CIDR is {text(cidr) or 'missing'}")
@@ -164,6 +170,12 @@ def pod(item: Item, under_test: bool) -> Pod:
         deleting=metadata.get("deletionTimestamp") is not None,
         under_test=under_test,
     )
+
+
+def leaving(item: Item) -> bool:
+    """Whether a pod has ended, or is being deleted."""
+    metadata, status = mapping(item.get("metadata")), mapping(item.get("status"))
+    return metadata.get("deletionTimestamp") is not None or status.get("phase") in ("Succeeded", "Failed")
 
 
 def labelled(item: Item) -> bool:

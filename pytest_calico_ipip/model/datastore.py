@@ -97,10 +97,18 @@ class Configuration:
     bpf_overlay_host_source: str = ""
     vxlan_mtu: int = 0
     wireguard_mtu: int = 0
+    wireguard_v6: bool = False  # IPv6's encapsulations have MTUs of their own, and pods have one for both families
+    vxlan_mtu_v6: int = 0
+    wireguard_mtu_v6: int = 0
     ipip_enabled: bool | None = None  # ipipEnabled as set; None: Felix decides by the pools
     vxlan_enabled: bool | None = None  # vxlanEnabled as set; None: Felix decides by the pools
     networking_backend: str = ""  # calico-node's CALICO_NETWORKING_BACKEND: bird, vxlan, none; "" where not known
     host_local_ipam: bool = False  # calico-node's USE_POD_CIDR: a node's block is its podCIDR
+
+    @property
+    def without_bird(self) -> bool:
+        """Whether calico-node runs no BIRD (the operator's `bgp: Disabled`, for example)."""
+        return self.networking_backend in ("none", "vxlan")
 
 
 @dataclass(frozen=True)
@@ -137,6 +145,11 @@ class Pod:
     deleting: bool = False
     readiness_told: bool = True  # False: the object has no conditions, and is taken as ready
     under_test: bool = False  # ours: label app=sleep-curl (in a live run also the run's label)
+
+    @property
+    def ended(self) -> bool:
+        """Whether its containers have ended for good: the API still tells its address, which may be another pod's."""
+        return self.phase in ("Succeeded", "Failed")
 
     @property
     def key(self) -> str:
@@ -176,6 +189,7 @@ class Datastore:
     others: Mapping[str, tuple[IPv4Address, ...]] = field(default_factory=dict)  # all further nodes: their addresses
     disturbances: tuple[Disturbance, ...] = ()  # what Kubernetes did meanwhile to nodes and to pods under test
     absent: Mapping[str, Absent] = field(default_factory=dict)  # plural ("ippools") → why its list is not there
+    vxlan_v6: bool = False  # whether an IPv6 pool is encapsulated in VXLAN
 
     def need(self, *plurals: str) -> None:
         """Raise `Missing` where one of these lists was not read, or only in part."""

@@ -31,6 +31,8 @@ class Link:
     path_mtu_discovery: bool | None = None
     peer_namespace: str = ""  # the peer's namespace by name, where the reading itself names it
     detailed: bool = True  # False: read without -d, so kind and tunnel attributes were not asked for
+    master: str = ""  # the bridge or bond that it is a port of
+    parent: str = ""  # the device that it sits on (a VLAN's, for example)
 
     @property
     def up(self) -> bool:

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address
 from pytest_calico_ipip.model.datastore import Datastore, Pod
 from pytest_calico_ipip.model.expected import NodeExpectation
 from pytest_calico_ipip.model.nodestate import NodeState
-from pytest_calico_ipip.model.points import Point, Points
+from pytest_calico_ipip.model.points import Point, Points, Role
 from pytest_calico_ipip.model.segments import Segments, segments
 from pytest_calico_ipip.model.sightings import Sightings
 from pytest_calico_ipip.model.travels import Travel, pods_by_address, travels
@@ -187,7 +187,11 @@ def _flight(travel: Travel, expected: Mapping[str, NodeExpectation], points: Poi
         addresses = (travel.source, travel.destination, source_node, destination_node)
         if name == "reply":
             addresses = (travel.destination, travel.source, destination_node, source_node)
-        return _leg(name, addresses, tunnelled, ways, packets, sightings)
+        beside = {tap for point in ways if point.role is Role.UNDERLAY for tap in points.beneath(point.node)}
+        beside |= {tap for point in ways for tap in points.unplaced(point)}
+        beside -= {point.tap for point in ways}
+        known = tuple(packet for packet in packets if packet.tap not in beside) if beside else packets
+        return _leg(name, addresses, tunnelled, ways, known, sightings)
 
     way_there = start + _between(points, source_node, destination_node, there, from_pod=travel.sender is not None) + end
     way_back = home + _between(points, source_node, destination_node, back, from_pod=travel.sender is not None) + end

@@ -9,7 +9,7 @@ from enum import Enum
 
 from pytest_calico_ipip.model.absent import Absent, Missing
 from pytest_calico_ipip.model.datastore import Datastore, Pod
-from pytest_calico_ipip.model.expected import TUNNEL_DEVICE, underlay, workload_interface
+from pytest_calico_ipip.model.expected import TUNNEL_DEVICE, beneath, underlay, workload_interface
 from pytest_calico_ipip.model.nodestate import Link, NodeState
 from pytest_calico_ipip.model.wire import TapReading
 
@@ -52,6 +52,7 @@ class Points:
             else:
                 self._inside[reading.tap.node].append((index, reading))
         self._known: dict[tuple[Role, str], Point] = {}
+        self._below: dict[str, tuple[str, ...]] = {}  # node: the tapped devices that carry its underlay NIC's packets
 
     def tunnel(self, node: str) -> Point:
         """tunl0."""
@@ -60,6 +61,16 @@ class Points:
     def underlay(self, node: str) -> Point:
         """The NIC that holds the node's address; where the node did not say which, the one device left."""
         return self._once(Role.UNDERLAY, node, lambda: self._underlay(node))
+
+    def beneath(self, node: str) -> frozenset[int]:
+        """The taps at devices that carry the underlay NIC's packets, and so see them once more."""
+        return frozenset(self._at[node, name][0] for name in self._tapped_beneath(node))
+
+    def unplaced(self, pod: Point) -> frozenset[int]:
+        """Where nothing says which namespace is a pod's: all taps in namespaces of its node, any of which may be it."""
+        if pod.role is not Role.POD or pod.tap is not None:
+            return frozenset()
+        return frozenset(index for index, _ in self._inside[pod.node])
 
     def workload(self, pod: Pod) -> Point:
         """The host end of the pod's veth: by Calico's name for it, or as the peer of the pod's eth0."""
@@ -80,7 +91,10 @@ class Points:
     def _underlay(self, node: str) -> Point:
         link = self._underlay_link(node)
         if link is not None:
-            return self._point(node, Role.UNDERLAY, link.name, (link.name,))
+            below = self._tapped_beneath(node)
+            # where one device alone was tapped that carries its packets, that tap has them all
+            names = (link.name, *below) if len(below) == 1 else (link.name,)
+            return self._point(node, Role.UNDERLAY, link.name, names)
         prefix = self._prefix(node)
         left = [
             interface
@@ -90,6 +104,14 @@ class Points:
         if len(left) == 1:
             return self._point(node, Role.UNDERLAY, left[0], (left[0],))
         return Point(node, Role.UNDERLAY, "underlay NIC")
+
+    def _tapped_beneath(self, node: str) -> tuple[str, ...]:
+        if node not in self._below:
+            link = self._underlay_link(node)
+            below = beneath(link, self._links(node)) if link is not None else ()
+            tapped = (name for name in below if (node, name) in self._at and name != TUNNEL_DEVICE)
+            self._below[node] = tuple(name for name in tapped if not name.startswith(self._prefix(node)))
+        return self._below[node]
 
     def _pod(self, pod: Pod) -> Point:
         names = set(self._namespaces(pod))

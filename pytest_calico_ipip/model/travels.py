@@ -87,9 +87,9 @@ def node_source(
 
 
 def pods_by_address(datastore: Datastore, pods: Sequence[Pod]) -> dict[IPv4Address, Pod]:
-    """Pods by address; those under test before all others."""
+    """Pods by address; those that have not ended before those that have, those under test before all others."""
     found: dict[IPv4Address, Pod] = {}
-    for pod in (*pods, *datastore.pods):
+    for pod in sorted((*pods, *datastore.pods), key=lambda pod: pod.ended):
         if pod.ip is not None and not pod.host_network:
             found.setdefault(pod.ip, pod)
     return found

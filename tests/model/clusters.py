@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from pytest_calico_ipip.model.expected import workload_interface
 from tests.model.changes import Change, api, calico
 from tests.model.recordings import FELIX, N1, N2, N3, RECORDED, edit
 
@@ -179,6 +180,23 @@ def calico_pod(node: str, image: str, namespace: str = "kube-system") -> Row:
         },
         "status": {"phase": "Running", "podIP": "10.7.120.99"},
     }  # fmt: skip
+
+
+def without_bird(version: str) -> Change:
+    """CALICO_NETWORKING_BACKEND is none on every node: BIRD is neither there nor asked."""
+
+    def change(root: Path) -> None:
+        pods = [calico_pod(node, f"quay.io/calico/node:{version}") for node in NODES]
+        for pod in pods:
+            pod["spec"]["containers"][0]["env"][0]["value"] = "none"
+        api("pods", lambda items: items.extend(pods))(root)
+        for path in root.glob("nodes/*"):
+            table = path / "commands.tsv"
+            table.write_text("".join(x for x in table.read_text().splitlines(True) if not x.startswith("birdcl")))
+            for file in path.glob("birdcl*"):
+                file.unlink()
+
+    return change
 
 
 def operator(root: Path) -> None:
@@ -518,6 +536,57 @@ def dual_stack(root: Path) -> None:
     )(root)
 
 
+def dual_stack_by_vxlan(root: Path) -> None:
+    """Two families, IPv6 by VXLAN, which is all that it has: pods have room for the larger of the two headers."""
+
+    def by_vxlan(items: list[Row]) -> None:
+        items[0]["spec"]["vxlanMode"] = "Always"
+
+    together(dual_stack, calico("ippools", by_vxlan), mtu(1500, 1480, 1430))(root)
+
+
+def wireguard(root: Path) -> None:
+    """WireGuard between all nodes: a table of its own leads to other nodes' blocks and throws back what is local."""
+    blocks = {N1: "10.233.107.0/24", N2: "10.233.109.0/24", N3: "10.233.88.0/24"}
+    wanted = {"priority": 99, "not": None, "src": "all", "fwmark": "0x100000", "fwmask": "0x100000", "table": "1"}
+
+    def routes(own: str) -> list[Row]:
+        common = {"table": "1", "protocol": "80", "flags": []}
+        there = {"type": "unicast", "dev": "wireguard.cali", "scope": "link", **common}
+        back = {"type": "throw", "scope": "global", **common}
+        return [{**(back if node == own else there), "dst": block} for node, block in blocks.items()]
+
+    def decided(rows: list[Row]) -> None:
+        for row in rows:
+            if row.pop("gateway", None):
+                row.update(dev="wireguard.cali", table="1")
+
+    together(
+        felix_says(wireguardEnabled=True),
+        mtu(1500, 1480, 1440),
+        everywhere("ip-rule.json", lambda rows: rows.insert(1, dict(wanted))),
+        *(on(node, "ip-route.json", lambda rows, node=node: rows.extend(routes(node))) for node in NODES),
+        *(on(node, "ip-route-get.json", decided) for node in NODES),
+    )(root)
+
+
+def ended_pods(root: Path) -> None:
+    """A Job's pod that has ended on the first node, whose address another node's pod has now; an old one that goes."""
+
+    def pods(items: list[Row]) -> None:
+        first, other = (next(i for i in items if i["spec"]["nodeName"] == node) for node in (N1, N2))
+        ended, going, evicted = (copy.deepcopy(first) for _ in range(3))
+        ended["metadata"]["name"], ended["status"]["phase"] = "sleep-curl-job", "Succeeded"
+        ended["status"].update(podIP=other["status"]["podIP"], podIPs=[{"ip": other["status"]["podIP"]}])
+        going["metadata"].update(name="sleep-curl-old", deletionTimestamp="2026-11-22T17:50:00Z")
+        going["status"].update(podIP="10.233.107.99", podIPs=[{"ip": "10.233.107.99"}])
+        evicted["metadata"]["name"] = "sleep-curl-evicted"
+        evicted["status"] = {"phase": "Failed", "reason": "Evicted"}
+        items[:0] = [ended, going, evicted]
+
+    api("pods", pods)(root)
+
+
 def other_nodes(root: Path) -> None:
     """A Windows node, which has a block, and a node that is no machine of Calico's."""
     windows = {
@@ -648,6 +717,32 @@ def host_local(root: Path) -> None:
             replaced(*((f"10.233.{third}.{n}", f"10.233.{third}.{n + 1}") for n in range(pod - 1, -1, -1))),
             replaced((f"10.233.{third}.1/24", f"10.233.{third}.0/24")),
         )(root)
+
+
+def host_local_in_motion(root: Path) -> None:
+    """As `host_local`, while one pod of the first node ends and another starts: their routes are there."""
+    host_local(root)
+    items = json.loads((root / "api" / "pods.json").read_text())["items"]
+    like = next(i for i in items if i["spec"]["nodeName"] == N1 and not i["spec"].get("hostNetwork"))
+
+    def passing(name: str, address: str, **metadata: str) -> Row:
+        pod = copy.deepcopy(like)
+        pod["metadata"].update(name=name, labels={}, **metadata)
+        pod["status"].update(podIP=address, podIPs=[{"ip": address}], phase="Running" if metadata else "Pending")
+        return pod
+
+    ends = passing("ends", "10.233.107.9", deletionTimestamp="2026-11-22T17:50:00Z")
+    starts = passing("starts", "10.233.107.10")
+    namespace = like["metadata"]["namespace"]
+    rows = [
+        {"type": "unicast", "dst": address, "dev": workload_interface(namespace, name), "table": "main",
+         "protocol": "boot", "scope": "link", "flags": []}
+        for name, address in (("ends", "10.233.107.9"), ("starts", "10.233.107.10"))
+    ]  # fmt: skip
+    together(
+        api("pods", lambda items: items.extend([ends, starts])),
+        on(N1, "ip-route.json", lambda found: found.extend(rows)),
+    )(root)
 
 
 def together(*changes: Change) -> Change:

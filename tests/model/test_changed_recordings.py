@@ -170,6 +170,17 @@ TABLE: dict[str, tuple[str, Change, str]] = {
         together(routes_in("100", "default"), rule(N1, priority=100, src="all", iif=OWN_CALI, table="100")),
         "ROUTE-4@1",
     ),
+    "a rule that diverts what the tunnel brings": (
+        ALWAYS,
+        together(routes_in("100", "default"), rule(N1, priority=100, src="all", iif="tunl0", table="100")),
+        "ROUTE-4@1",
+    ),
+    "a rule that diverts what comes bare": (
+        CROSS,
+        together(routes_in("100", "default"), rule(N1, priority=100, src="all", iif="ens192", table="100")),
+        "ROUTE-4@1",
+    ),
+    "a throw in the main table": (ALWAYS, another_route(N1, OWN, dst="10.233.70.0/24", type="throw"), "ROUTE-4@1"),
     "a route in the table of a marked rule": (
         ALWAYS,
         together(routes_in("100", BLOCK), rule(N1, priority=100, src="all", fwmark="0x8", table="100")),
@@ -386,6 +397,18 @@ HARMLESS: dict[str, tuple[str, Change]] = {
     "a rule for the node's own packets": (
         ALWAYS,
         together(routes_in("100", "default"), rule(N1, priority=100, src="all", iif="lo", table="100")),
+    ),
+    "a rule for what another NIC brings": (
+        CROSS,
+        together(routes_in("100", "default"), rule(N1, priority=100, src="all", iif="ens224", table="100")),
+    ),
+    "a rule whose table throws pods' packets back": (
+        ALWAYS,
+        together(
+            routes_in("100", "default"),
+            another_route(N1, OWN, dst="10.233.0.0/16", type="throw", table="100"),
+            rule(N1, priority=100, src="all", table="100"),
+        ),
     ),
     "a rule for what is left over": (
         ALWAYS,

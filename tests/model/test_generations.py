@@ -220,6 +220,12 @@ def test_a_device_that_is_down_does_not_count() -> None:
     assert host_mtu([*links(eth0=1500), down, unset], Configuration().mtu_interface_pattern) == 1500
 
 
+def test_a_device_that_does_not_tell_its_state_counts() -> None:
+    """Virtual NICs without link detection are UNKNOWN all their life, and run."""
+    untold = replace(links(eth0=1400)[0], operstate="UNKNOWN")
+    assert host_mtu([*links(eth1=1500), untold], Configuration().mtu_interface_pattern) == 1400
+
+
 @pytest.mark.parametrize(
     ("configuration", "tunnel_wanted", "pod_wanted"),
     [
@@ -228,6 +234,8 @@ def test_a_device_that_is_down_does_not_count() -> None:
         (Configuration(vxlan_enabled=True), 1480, 1450),
         (Configuration(vxlan_enabled=True, vxlan_mtu=1490), 1480, 1480),
         (Configuration(wireguard=True), 1480, 1440),
+        (Configuration(wireguard_v6=True), 1480, 1420),
+        (Configuration(wireguard_v6=True, wireguard_mtu_v6=1390), 1480, 1390),
         (Configuration(ipip_enabled=False), 1480, 1500),
     ],
 )

@@ -5,9 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
 
+import pytest
+
 from pytest_calico_ipip.model.absent import Absent
+from pytest_calico_ipip.model.datastore import Configuration, Release
+from pytest_calico_ipip.model.judgement import Outcome
 from pytest_calico_ipip.model.paths import Flight, Paths
 from pytest_calico_ipip.model.points import Points, Role
+from pytest_calico_ipip.model.travels import pods_by_address
 from tests.model.wire_scene import A, B, C, Scene, healthy, host_end, pod
 
 
@@ -71,6 +76,17 @@ def test_a_node_s_own_echo_begins_at_its_tunnel_device() -> None:
     assert roles(healthy("CrossSubnet"), "echo-from-node")[0] == [UNDERLAY, UNDERLAY, WORKLOAD, POD]
 
 
+def test_where_the_tunnel_has_no_address_the_node_s_own_is_wanted() -> None:
+    """In eBPF's host-source mode a node's own packet goes by the tunnel with the node's own address, and is told so."""
+    scene = healthy()
+    mode = Configuration(bpf=True, bpf_overlay_host_source="HostAddress")
+    late = Release(3, 33, 0, "v3.33.0")
+    nodes = {name: replace(each, configuration=mode, release=late) for name, each in scene.store.nodes.items()}
+    scene.store = replace(scene.store, nodes=nodes)
+    (difference, *_) = scene.judgements()["PATH-7", "1:2"].differences
+    assert difference.expected == "10.7.120.11 (the node's own address)"
+
+
 def test_a_probe_to_an_unknown_address_is_noted() -> None:
     """A probe whose address no pod has cannot be followed, and is not lost silently."""
     scene = healthy()
@@ -118,6 +134,70 @@ def test_the_underlay_nic_is_the_one_device_left_where_the_node_said_nothing() -
     assert Points(only_one, scene.store, {}).pod(pod(A)).tap is not None
 
 
+def test_a_tap_in_a_namespace_that_nobody_told_is_not_astray() -> None:
+    """Two namespaces are tapped, and nothing says whose is which: what they saw proves no other way."""
+    scene = healthy()
+    scene.live = False
+    for node, known in scene.states.items():
+        scene.states[node] = replace(known, namespaces={}, namespace_ids={})
+    judgement = scene.judgements()["PATH-1", "1:2"]
+    assert judgement.outcome is Outcome.HOLDS
+    assert f"a tap at {A} eth0" in judgement.missing
+
+
+def on_top(scene: Scene, name: str, master: str = "", parent: str = "") -> None:
+    """Every node's address is on another device, which ens192 is beneath."""
+    for node, state in scene.states.items():
+        assert not isinstance(state.links, Absent)
+        nic = next(link for link in state.links if link.name == "ens192")
+        links = [link for link in state.links if link is not nic]
+        links += [replace(nic, addresses=(), master=master), replace(nic, index=99, name=name, parent=parent)]
+        scene.states[node] = replace(state, links=tuple(links))
+
+
+@pytest.mark.parametrize(
+    ("name", "master", "parent"), [("br0", "br0", ""), ("ens192.100", "", "ens192"), ("bond0", "bond0", "")]
+)
+def test_the_one_port_of_a_bridge_stands_for_it(name: str, master: str, parent: str) -> None:
+    """Where the device that carries the NIC's packets is tapped in its place, these are on their way."""
+    scene = healthy()
+    on_top(scene, name, master, parent)
+    assert [stop.point.interface for stop in flight(scene, "echo").request.stops][3:5] == ["ens192", "ens192"]
+    assert {one.outcome for one in scene.judgements().values() if one.requirement == "PATH-1"} == {Outcome.HOLDS}
+
+
+def test_an_address_on_lo_has_its_packets_on_a_nic() -> None:
+    """In a routed fabric the node's address is lo's, and the one NIC that was tapped is where its packets pass."""
+    scene = healthy()
+    for node, known in scene.states.items():
+        assert not isinstance(known.links, Absent)
+        nic = next(link for link in known.links if link.name == "ens192")
+        lo = replace(nic, index=1, name="lo", flags=("LOOPBACK", "UP", "LOWER_UP"), mtu=65536)
+        rest = [replace(link, addresses=()) if link is nic else link for link in known.links]
+        scene.states[node] = replace(known, links=(lo, *rest))
+    assert [stop.point.interface for stop in flight(scene, "echo").request.stops][3:5] == ["ens192", "ens192"]
+    assert {one.outcome for one in scene.judgements().values() if one.requirement == "PATH-1"} == {Outcome.HOLDS}
+
+
+def test_what_a_port_shows_once_more_is_not_astray() -> None:
+    """Bridge and port are both tapped, or both ports of a bond: each packet is seen again, and has not left its way."""
+    scene = healthy()
+    on_top(scene, "br0", "br0")
+    for node in (A, B, C):
+        port = scene.tap(node, "ens192")
+        scene.taps.append(replace(scene.taps[port], tap=replace(scene.taps[port].tap, interface="br0")))
+        scene.packets += [replace(p, tap=len(scene.taps) - 1) for p in scene.packets if p.tap == port]
+    found = flight(scene, "echo")
+    assert [stop.point.interface for stop in found.request.stops][3:5] == ["br0", "br0"]
+    assert found.request.elsewhere == found.reply.elsewhere == ()
+    # inside a node no port is on the way
+    astray = next(p for p in scene.packets if p.tap == scene.tap(A, "ens192"))
+    same = flight(scene, "echo-same-node", A, A)
+    (at,) = scene.select("echo-same-node", A, A, "request", A, "cali")[:1]
+    scene.packets.append(replace(scene.packets[at], tap=astray.tap))
+    assert flight(scene, "echo-same-node", A, A).request.elsewhere != same.request.elsewhere
+
+
 def test_a_way_that_leaves_out_a_point_is_not_lost() -> None:
     """A packet that was missed at one point and seen at a later one took another way; it did not get lost."""
     scene = healthy()
@@ -127,3 +207,11 @@ def test_a_way_that_leaves_out_a_point_is_not_lost() -> None:
     assert not request.lost
     assert request.died_at is not None
     assert request.hops() == f"{A} eth0 ✓ → {host_end(pod(A))} ✓ → tunl0 ✗"
+
+
+def test_an_address_is_the_pod_s_that_has_not_ended() -> None:
+    """The API tells a finished pod's address on, which another node's pod may have by now."""
+    scene = healthy()
+    ended = replace(pod(C), name="job", ip=pod(B).ip, phase="Succeeded", under_test=False)
+    scene.store = replace(scene.store, pods=(ended, *scene.store.pods))
+    assert [each for ip, each in pods_by_address(scene.store, ()).items() if ip == ended.ip] == [pod(B)]

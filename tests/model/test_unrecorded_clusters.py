@@ -10,7 +10,7 @@ from pytest_calico_ipip.model.checks import owner, pods
 from pytest_calico_ipip.model.judgement import Judgement, Outcome
 from pytest_calico_ipip.model.world import World
 from tests.model import clusters
-from tests.model.changes import Change, calico, text
+from tests.model.changes import Change, calico, link, text
 from tests.model.clusters import NODES, bgp_says, felix_says, mtu, prefix, release, replaced, routes_as, together
 from tests.model.recordings import ALWAYS, CROSS, FELIX, N1, N2, N3, copied, judged, judged_later, world
 
@@ -44,6 +44,15 @@ CLUSTERS: dict[str, tuple[str, Change]] = {
         together(routes_as(*NODES, metric=1024), felix_says(programClusterRoutes="EnabledNoEncapOnly"),
                  bgp_says(programClusterRoutes="EnabledIPIPOnly")),
     ),
+    "v3.31 Enabled, without BIRD": (
+        ALWAYS,
+        together(routes_as(*NODES, protocol="80", mtu=1480), felix_says(programClusterRoutes="Enabled"),
+                 clusters.without_bird("v3.31.7")),
+    ),
+    "v3.34 without BIRD": (FELIX, clusters.without_bird("v3.34.0")),
+    "v3.34 Enabled, without BIRD": (
+        FELIX, together(felix_says(programClusterRoutes="Enabled"), clusters.without_bird("v3.34.0"))
+    ),
     "v3.34 spelt in small letters": (FELIX, felix_says(programClusterRoutes="enabledipiponly")),
     "another deviceRouteProtocol": (
         FELIX, together(routes_as(*NODES, protocol="99", mtu=1480), felix_says(deviceRouteProtocol=99))
@@ -59,6 +68,9 @@ CLUSTERS: dict[str, tuple[str, Change]] = {
     "a pattern that matches bond0": (
         FELIX, together(replaced((NIC, "bond0")), felix_says(mtuIfacePattern="^(bond|en).*"))
     ),
+    "a NIC that does not tell its state": (
+        ALWAYS, together(*(link(node, NIC, operstate="UNKNOWN") for node in NODES))
+    ),
     # names and places
     "eno1": (ALWAYS, replaced((NIC, "eno1"))),
     "a VLAN": (ALWAYS, clusters.vlan),
@@ -73,8 +85,14 @@ CLUSTERS: dict[str, tuple[str, Change]] = {
     "two blocks, two pools, Felix": (FELIX, clusters.second_block("80")),
     "VXLAN, bare, disabled and IPv6 pools": (ALWAYS, clusters.more_pools),
     "two families, IPv6 first": (ALWAYS, clusters.dual_stack),
+    "two families, IPv6 by VXLAN": (ALWAYS, clusters.dual_stack_by_vxlan),
+    "two families, IPv6's VXLAN with an MTU": (
+        ALWAYS, together(clusters.dual_stack_by_vxlan, mtu(1500, 1480, 1400), felix_says(vxlanMTUV6=1400))
+    ),
     "a node without workload": (ALWAYS, clusters.no_workload),
+    "pods that have ended, or are about to": (ALWAYS, clusters.ended_pods),
     "host-local": (ALWAYS, clusters.host_local),
+    "host-local, while pods start and end": (ALWAYS, clusters.host_local_in_motion),
     "Windows and virtual nodes": (ALWAYS, clusters.other_nodes),
     # API groups
     "operator": (ALWAYS, clusters.operator),
@@ -110,6 +128,16 @@ def test_a_healthy_cluster_has_no_finding(name: str, tmp_path: Path) -> None:
     held = [(one.requirement, one.subject) for one in judged(subject) if one.outcome is Outcome.HOLDS]
     for ident in ("ROUTE-2", "ROUTE-3", "ROUTE-4", "TUN-1", "TUN-2", "MTU-1"):
         assert [node for requirement, node in held if requirement == ident] == list(subject.selected)
+
+
+def test_wireguard_in_the_place_of_the_tunnel(tmp_path: Path) -> None:
+    """Its table's routes are Felix's; what leads to other nodes is not IPIP's matter, all else is judged."""
+    root = copied(ALWAYS, tmp_path)
+    clusters.wireguard(root)
+    subject = world(root)
+    assert unsound(subject) == []
+    held = {one.requirement for one in judged(subject) if one.outcome is Outcome.HOLDS}
+    assert {"ROUTE-1", "ROUTE-3", "ROUTE-4", "TUN-2", "MTU-2"} <= held
 
 
 @pytest.mark.parametrize(("told", "unfinished"), [("v3.34.0", {N2, N3}), ("v3.32.1", {N1}), ("v3.31.7", {N1})])
@@ -163,6 +191,18 @@ def test_an_illegal_owner_is_pool_4s(name: str, tmp_path: Path) -> None:
     findings = unsound(world(root))
     assert {one.requirement for one in findings} == expected
     assert {one.subject for one in findings} == set(NODES)
+
+
+@pytest.mark.parametrize(("version", "felix"), [("v3.34.0", "Disabled"), ("v3.31.7", "Disabled"), ("v3.30.4", "")])
+def test_where_bird_does_not_run_felix_must_be_the_owner(version: str, felix: str, tmp_path: Path) -> None:
+    """BGPConfiguration may say what it likes: nobody reads it."""
+    root = copied(FELIX, tmp_path)
+    together(
+        clusters.without_bird(version), felix_says(programClusterRoutes=felix), bgp_says(programClusterRoutes="Enabled")
+    )(root)
+    found = [one for one in unsound(world(root)) if one.requirement == "POOL-4"]
+    assert [one.subject for one in found] == list(NODES)
+    assert all("BIRD does not run" in one.differences[0].observed for one in found)
 
 
 def second_pod_elsewhere(root: Path) -> None:

@@ -13,7 +13,6 @@ from pytest_calico_ipip.model.datastore import BgpPeer, ClusterNode
 from pytest_calico_ipip.model.expected.selectors import selects
 
 PROTOCOLS, ROUTES = "birdcl-protocols.txt", "birdcl-routes.txt"
-_NO_BIRD = ("none", "vxlan")
 _FULL = 32
 
 
@@ -43,7 +42,7 @@ def established(case: Case) -> None:
 def _bird(case: Case) -> Bird | None:
     """What BIRD said; None where it does not run, and (where it must) that is a difference."""
     backend = case.expected.node.configuration.networking_backend
-    if backend in _NO_BIRD:
+    if case.expected.node.configuration.without_bird:
         case.not_applicable(f"BIRD does not run: CALICO_NETWORKING_BACKEND is {backend}")
         return None
     bird = present(case.state.bird)
@@ -107,9 +106,8 @@ def announced(case: Case) -> None:
     datastore = case.datastore
     datastore.need("ippools", "ipamblocks", "pods", "bgpconfigurations")
     own = case.expected.node
-    backend = own.configuration.networking_backend
-    if backend in _NO_BIRD:
-        case.not_applicable(f"BIRD does not run: CALICO_NETWORKING_BACKEND is {backend}")
+    if own.configuration.without_bird:
+        case.not_applicable(f"BIRD does not run: CALICO_NETWORKING_BACKEND is {own.configuration.networking_backend}")
         return
     if own.address is None or not datastore.mesh or not _meshed(own):
         case.not_applicable(f"{case.node} is in no mesh: what its peers hold may come from other nodes")

@@ -132,5 +132,5 @@ def whose(case: Case, route: Route) -> str:
     address = route.destination.network_address
     if route.destination.prefixlen != 32:
         return ""
-    owners = (pod for pod in case.datastore.pods if address in pod.ips and not pod.host_network)
+    owners = (pod for pod in case.datastore.pods if address in pod.ips and not (pod.host_network or pod.ended))
     return next((f"{address} is {pod.key} on {pod.node}" for pod in owners), "")

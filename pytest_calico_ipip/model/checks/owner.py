@@ -12,6 +12,8 @@ from pytest_calico_ipip.model.datastore import Release
 # (FelixConfiguration, BGPConfiguration) programClusterRoutes, defaults filled in (design/cluster-route-programming)
 _LEGAL_332 = {("Disabled", "Enabled"), ("Enabled", "Disabled")}
 _LEGAL_333 = _LEGAL_332 | {("EnabledIPIPOnly", "EnabledNoEncapOnly"), ("EnabledNoEncapOnly", "EnabledIPIPOnly")}
+_FELIX = ("Enabled", "EnabledIPIPOnly")  # in FelixConfiguration: the routes of IPIP are Felix's
+NO_BIRD = "BIRD does not run"
 
 
 def _release(case: Case) -> Release:
@@ -36,7 +38,7 @@ def owner(case: Case) -> Literal["bird", "felix"]:
     release = _release(case)
     if not release.at_least(3, 31):
         return "bird"
-    return "felix" if _pair(case, release)[0] in ("Enabled", "EnabledIPIPOnly") else "bird"
+    return "felix" if _pair(case, release)[0] in _FELIX else "bird"
 
 
 @node_check("POOL-4")
@@ -47,6 +49,14 @@ def one_owner(case: Case) -> None:
     configuration = case.expected.node.configuration
     reading = case.api("felixconfigurations")
     what = f"{case.node} programClusterRoutes ({release.text})"
+    if configuration.without_bird:
+        # BGPConfiguration is nobody's to read; before v3.31 Felix cannot either
+        felix = _pair(case, release)[0] if release.at_least(3, 31) else "not known to this release"
+        if felix not in _FELIX:
+            case.differ(what, f"{' or '.join(_FELIX)} in FelixConfiguration", f"{felix}, and {NO_BIRD}", reading)
+        else:
+            case.hold()
+        return
     if not release.at_least(3, 32):
         # nothing reads a counterpart in BGPConfiguration; before v3.31 Felix has no such setting either
         allowed = ("", "Disabled")

@@ -18,11 +18,12 @@ from pytest_calico_ipip.model.checks.matching import (
     whose,
 )
 from pytest_calico_ipip.model.datastore import Pool
-from pytest_calico_ipip.model.expected import ExpectedRoute
+from pytest_calico_ipip.model.expected import TUNNEL_DEVICE, ExpectedRoute
 from pytest_calico_ipip.model.nodestate import Route, Rule
 
 _RULES = "ip-rule.json"
 _WIREGUARD = "wireguard.cali"
+_THROW = "throw"  # ends the look-up in its table, as if there were no route: the next rule decides
 _USUAL_TABLES = ("local", "main", "default")  # every kernel consults them; others by a rule that somebody made
 _MAIN_PRIORITY = 32766
 _OF_PACKETS = ("tos", "ipproto", "sport", "dport", "sport_start", "dport_start")
@@ -50,7 +51,7 @@ def unexplained(case: Case) -> None:
     seen: dict[tuple[IPv4Network, str], list[Route]] = {}
     case.hold()
     for route in inside:
-        if not settled(case, route.destination) or _wireguard(case, route):
+        if not settled(case, route.destination) or _wireguard(case, route) or _thrown_back(route):
             continue
         known = explained.get(route.destination, [])
         before = seen.setdefault((route.destination, route.table), [])
@@ -60,7 +61,7 @@ def unexplained(case: Case) -> None:
         else:
             _foreign(case, route, known, fitting, nic)
         before.append(route)
-    for sentence, rule in _diverting(rules, routes, pools):
+    for sentence, rule in _diverting(case, rules, routes, pools, nic):
         case.differ(
             f"{case.node} {sentence}", "no rule that takes an IPIP pool elsewhere", rule.text, case.reading(_RULES)
         )
@@ -72,6 +73,11 @@ def _for_pods(pool: Pool) -> bool:
 
 def _wireguard(case: Case, route: Route) -> bool:
     return case.expected.node.configuration.wireguard and [h.device for h in route.next_hops] == [_WIREGUARD]
+
+
+def _thrown_back(route: Route) -> bool:
+    """Whether a route only hands packets on to the main table: WireGuard's table has such ones for what is not its."""
+    return route.type == _THROW and route.table not in _USUAL_TABLES
 
 
 def _together(case: Case, routes: list[Route]) -> bool:
@@ -89,36 +95,45 @@ def _foreign(case: Case, route: Route, known: Sequence[ExpectedRoute], twice: bo
     case.differ(f"{case.node} route to {route.destination}", wanted, route.text, case.reading(ROUTES), note)
 
 
-def _diverting(rules: Sequence[Rule], routes: Sequence[Route], pools: Sequence[Pool]) -> Iterable[tuple[str, Rule]]:
-    """Rules that come before the main table and take packets between pods elsewhere."""
+def _diverting(
+    case: Case, rules: Sequence[Rule], routes: Sequence[Route], pools: Sequence[Pool], nic: str
+) -> Iterable[tuple[str, Rule]]:
+    """Rules that come before the main table and take packets between pods elsewhere.
+
+    A mark is somebody's decision on single packets, and what a rule suppresses or negates may leave pods alone.
+    """
+    prefix = case.expected.node.configuration.interface_prefix
+
+    def met(condition: str) -> bool:
+        key, _, device = condition.partition(" ")
+        # packets between pods come in by these devices alone; by the NIC (which is "" else) where they are bare
+        return key in _OF_PACKETS or (
+            key == "iif" and device != "" and (device in (TUNNEL_DEVICE, nic) or device.startswith(prefix))
+        )
+
     main = min(
         (rule.priority for rule in rules if rule.table == "main" and not rule.conditions), default=_MAIN_PRIORITY
     )
     for rule in rules:
-        if rule.priority >= main or rule.table in _USUAL_TABLES or not all(map(_met_by_pods, rule.conditions)):
+        if rule.priority >= main or rule.table in _USUAL_TABLES or not all(map(met, rule.conditions)):
             continue
-        if not any(_may_meet(rule.source, p.cidr) and _may_meet(rule.destination, p.cidr) for p in pools):
+        concerned = [p for p in pools if _may_meet(rule.source, p.cidr) and _may_meet(rule.destination, p.cidr)]
+        if not concerned:
             continue
         # a route inside a pool is judged by itself; here only what covers a pool and more
-        wide = [r for r in routes if r.table == rule.table and any(_covers(r.destination, p.cidr) for p in pools)]
+        wide = [route for pool in concerned if (route := _taken(routes, rule.table, pool)) is not None]
         if rule.action:
             yield "policy rule", rule
         elif wide:
             yield f"policy rule to table {rule.table}, whose {wide[0].text} covers an IPIP pool", rule
 
 
-def _met_by_pods(condition: str) -> bool:
-    """Whether packets between pods fulfil a condition: protocol, ports and TOS are theirs, as are some devices.
-
-    A mark is somebody's decision on single packets, and what a rule suppresses or negates may leave pods alone.
-    """
-    key, _, value = condition.partition(" ")
-    return key in _OF_PACKETS or (key == "iif" and value not in ("", "lo"))
-
-
 def _may_meet(selector: IPv4Network | None, pool: IPv4Network) -> bool:
     return selector is None or selector.overlaps(pool)
 
 
-def _covers(destination: IPv4Network, pool: IPv4Network) -> bool:
-    return destination != pool and pool.subnet_of(destination)
+def _taken(routes: Sequence[Route], table: str, pool: Pool) -> Route | None:
+    """What a table decides for a whole pool, by a route that covers it and more; None where it leaves it alone."""
+    covering = [route for route in routes if route.table == table and pool.cidr.subnet_of(route.destination)]
+    best = max(covering, key=lambda route: route.destination.prefixlen, default=None)
+    return None if best is None or best.type == _THROW or best.destination == pool.cidr else best

@@ -144,7 +144,7 @@ def sender_mtu(world: World, address: IPv4Address) -> int | None:
     """The MTU of a pod's eth0, as its namespace says it."""
     if isinstance(world.datastore, Absent):
         return None
-    sender = next((p for p in (*world.pods, *world.datastore.pods) if p.ip == address), None)
+    sender = next((p for p in (*world.pods, *world.datastore.pods) if p.ip == address and not p.ended), None)
     return pod_mtu(world.nodes, sender) if sender is not None else None
 
 

@@ -164,7 +164,8 @@ def _source(world: World, verdict: Verdict, flight: Flight) -> bool:
     packet = next((stop.packets[0] for stop in leg.stops if stop.packets), None)
     if packet is None or expected is None:
         return True
-    name = "the node's tunnel address" if leg.tunnelled else "the node's own address"
+    node = world.datastore.nodes.get(leg.source_node)
+    name = f"the node's {'tunnel' if node is not None and expected == node.tunnel_address else 'own'} address"
     verdict.compare(
         packet.inner.source == expected,
         Difference(

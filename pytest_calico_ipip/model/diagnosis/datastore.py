@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Network
 
+from pytest_calico_ipip.model.checks.owner import NO_BIRD
 from pytest_calico_ipip.model.diagnosis.cause import Found, kubectl, on
 from pytest_calico_ipip.model.diagnosis.signs import Rule, Signs
 
 _BY_HAND = ("boot", "static")  # protocols of a route that nobody announces: neither BIRD nor Felix made it
+_NOT_IPIPS = {"Disabled", "EnabledNoEncapOnly"}  # values of programClusterRoutes that leave IPIP's routes to the other
 _ROUTES = ("ROUTE-2", "ROUTE-3", "ROUTE-4", "ROUTE-5", "ROUTE-6")
 
 
@@ -227,15 +229,20 @@ def owner(signs: Signs) -> Iterator[Found]:
     if not found:
         return
     nodes = tuple(dict.fromkeys(s.subject for s in found))
-    nobody = any(s.observed == "Disabled/Disabled" for s in found)
+    nobody = any(
+        s.observed.endswith(NO_BIRD) or ("/" in s.observed and set(s.observed.split("/")) <= _NOT_IPIPS) for s in found
+    )
     show = kubectl(
         "get", f"felixconfigurations.{signs.store.group},bgpconfigurations.{signs.store.group}", "-o", "yaml"
     )
-    said = f"programClusterRoutes is {found[0].observed} (Felix/BGP) on {', '.join(nodes)}"
+    both = " (Felix/BGP)" if "/" in found[0].observed else ""
+    said = f"programClusterRoutes is {found[0].observed}{both} on {', '.join(nodes)}"
     if nobody:
         missing = [s for s in signs.of(*_ROUTES) if s.observed == "no route" or s.requirement == "ROUTE-5"]
         legs = [s for s, leg in signs.packets() if leg.source_node in nodes and (s.astray or s.broken is not None)]
         sentence = f"Nobody programs the routes of IPIP: {said}"
+        # what one of them has written before is nobody's now, until it is withdrawn
+        missing += signs.of("ROUTE-7")
         symptoms = (*found, *(s for s in missing if s.subject in nodes), *legs)
         yield Found("routes-without-owner", nodes, sentence, symptoms, (found[0].fact(),), (show,))
         return

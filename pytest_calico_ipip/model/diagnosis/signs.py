@@ -96,7 +96,8 @@ class Signs:
 
     def node_of(self, address: str) -> str | None:
         """The node of the pod with this address, or the node whose tunnel address it is."""
-        pods = {str(pod.ip): pod.node for pod in (*self.store.pods, *self.world.pods) if not pod.host_network}
+        every = (pod for pod in (*self.store.pods, *self.world.pods) if not (pod.host_network or pod.ended))
+        pods = {str(pod.ip): pod.node for pod in every}
         tunnels = {str(node.tunnel_address): name for name, node in self.store.nodes.items()}
         return pods.get(address) or tunnels.get(address)
 

@@ -10,7 +10,7 @@ from pytest_calico_ipip.model.expected.records import (
     NodeExpectation,
     Way,
 )
-from pytest_calico_ipip.model.expected.underlay import underlay
+from pytest_calico_ipip.model.expected.underlay import beneath, underlay
 
 __all__ = [
     "TUNNEL_DEVICE",
@@ -18,6 +18,7 @@ __all__ = [
     "LocalPod",
     "NodeExpectation",
     "Way",
+    "beneath",
     "expect",
     "underlay",
     "workload_interface",

@@ -52,6 +52,7 @@ class _Cluster:
     datastore: Datastore
     pods: tuple[tuple[Pod, _Placed, bool], ...]  # live, by IPIP; True: its address is borrowed
     blocks: tuple[tuple[Block, _Placed | None], ...]  # of IPIP pools; None: affine to no node of the cluster
+    passing: tuple[tuple[Pod, _Placed], ...]  # pods that start or end, with an address that they have still or already
     tunnels: tuple[_Placed, ...]
     allocations: tuple[tuple[Allocation, _Placed], ...]
     states: Mapping[tuple[IPv4Network, str], str]  # (block, node) → the affinity's state
@@ -91,6 +92,13 @@ class _Cluster:
         return cls(
             datastore=datastore,
             pods=tuple(pods),
+            passing=tuple(
+                (pod, place)
+                for pod in datastore.pods
+                if pod.ip is not None and not pod.host_network
+                if pod.phase == "Pending" or (pod.phase == "Running" and pod.deleting)
+                if (place := placed(IPv4Network(pod.ip), pod.node)) is not None
+            ),
             blocks=blocks,
             tunnels=tuple(place for place in tunnels if place is not None),
             allocations=tuple((one, place) for one, place in allocations if place is not None),
@@ -124,6 +132,7 @@ def _expect_node(cluster: _Cluster, node: ClusterNode) -> NodeExpectation:
             if configuration.vxlan_enabled is not None
             else any(pool.vxlan_mode in ("Always", "CrossSubnet") for pool in datastore.pools)
         ),
+        vxlan_v6=datastore.vxlan_v6,  # no setting decides this
         tunnel_address=node.tunnel_address,
         has_tunnel_address=_has_tunnel_address(datastore, node),
         pods=pods,
@@ -181,6 +190,8 @@ def _routes(cluster: _Cluster, node: ClusterNode, pods: tuple[LocalPod, ...]) ->
             yield from _remote(node, place, "", f"tunnel address of {place.owner.name}")
     for allocation, place in cluster.allocations:
         yield from _allocated(node, allocation, place)
+    for pod, place in cluster.passing:
+        yield from _passing(node, pod, place)
 
 
 def _remote(node: ClusterNode, place: _Placed, requirement: str, why: str) -> Iterator[ExpectedRoute]:
@@ -231,6 +242,16 @@ def _allocated(node: ClusterNode, allocation: Allocation, place: _Placed) -> Ite
         device = workload_interface(attributes.get("namespace", ""), attributes["pod"], prefix)
         yield ExpectedRoute(place.network, "workload", None, device, "", why)
     elif "pod" in attributes:
+        yield from _remote(node, place, "", why)
+
+
+def _passing(node: ClusterNode, pod: Pod, place: _Placed) -> Iterator[ExpectedRoute]:
+    """As `_allocated`, where IPAM is not Calico's, and says nothing of single addresses."""
+    why = f"pod {pod.key} on {place.owner.name}, which starts or ends"
+    if place.owner.name == node.name:
+        device = workload_interface(pod.namespace, pod.name, node.configuration.interface_prefix)
+        yield ExpectedRoute(place.network, "workload", None, device, "", why)
+    else:
         yield from _remote(node, place, "", why)
 
 

@@ -61,6 +61,7 @@ class NodeExpectation:
     node: ClusterNode
     ipip: bool  # whether Felix runs IPIP at all
     vxlan: bool
+    vxlan_v6: bool
     tunnel_address: IPv4Address | None
     has_tunnel_address: bool  # False: tunl0 carries none (eBPF host-source mode, or no IPIP pool selects this node)
     pods: tuple[LocalPod, ...]  # live, networked by IPIP, in the API's order

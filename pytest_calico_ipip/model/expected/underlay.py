@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pytest_calico_ipip.model.absent import Absent, Missing, present
 from pytest_calico_ipip.model.datastore import ClusterNode
 from pytest_calico_ipip.model.nodestate import Link, NodeState
@@ -23,3 +25,24 @@ def underlay(node: ClusterNode, state: NodeState) -> Link | None:
     if "ip-addr.json" in state.partial:
         raise Missing(Absent(f"the underlay NIC of {node.name}", failed=False))
     return None
+
+
+def beneath(nic: Link, links: Sequence[Link]) -> tuple[str, ...]:
+    """The devices that carry the NIC's packets: a bridge's or bond's ports, what a VLAN sits on.
+
+    An address on lo, or on a dummy, has its packets carried by whichever device a route says.
+    """
+    if _carries_nothing(nic):
+        return tuple(link.name for link in links if not _carries_nothing(link))
+    found = {nic.name: None}
+    for _ in links:  # no device is deeper than there are devices
+        below = [link.name for link in links if link.master in found]
+        below += [link.parent for link in links if link.name in found and link.parent]
+        if set(below) <= found.keys():
+            break
+        found.update(dict.fromkeys(below))
+    return tuple(name for name in found if name != nic.name)
+
+
+def _carries_nothing(link: Link) -> bool:
+    return "LOOPBACK" in link.flags or link.kind == "dummy"
