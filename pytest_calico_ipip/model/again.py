@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from pytest_calico_ipip.model.judgement import CHANGED, Difference, Judgement
-from pytest_calico_ipip.model.world import World
+
+if TYPE_CHECKING:
+    from pytest_calico_ipip.model.world import World
 
 
 def judged_twice(world: World, check: Callable[..., Judgement], *subject: str) -> Judgement:

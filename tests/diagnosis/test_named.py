@@ -271,15 +271,23 @@ def test_what_no_rule_knows_is_said_to_be_unexplained(tmp_path: Path) -> None:
 
 
 def test_bird_is_asked_where_it_lives(tmp_path: Path) -> None:
-    """BIRD's client is in the calico-node pod, whose name and namespace the API tells."""
+    """BIRD's client is in the calico-node pod, where the API knows one."""
     recording, change, _ = CHANGES["session refused"]
     root = whole(recording, tmp_path / "evidence")
     change(root)
     (found,) = causes(world(root), packets=False)
-    pods = json.loads((root / "api" / "pods.json").read_bytes())["items"]
-    agents = [pod["metadata"] for pod in pods if pod["metadata"]["name"].startswith("calico-node-")]
-    ways = [f"kubectl exec -n {one['namespace']} {one['name']} -c calico-node -- birdcl -s " for one in agents]
-    assert sum(found.next_command[-1].startswith(way) for way in ways) == 1
+    asked = "birdcl -s /var/run/calico/bird.ctl show protocols all"
+    assert found.next_command[-1] == f"ssh {found.subjects[0]} '{asked}'"
+    listed = root / "api" / "pods.json"
+    pods = json.loads(listed.read_bytes())
+    agent = {
+        "metadata": {"namespace": "calico-system", "name": "calico-node-x2f7k"},
+        "spec": {"nodeName": found.subjects[0], "hostNetwork": True},
+        "status": {"phase": "Running"},
+    }
+    listed.write_text(json.dumps({**pods, "items": [*pods["items"], agent]}))
+    (found,) = causes(world(root), packets=False)
+    assert found.next_command[-1] == f"kubectl exec -n calico-system calico-node-x2f7k -c calico-node -- {asked}"
 
 
 def test_without_ssh_a_debug_pod_runs_the_commands(tmp_path: Path) -> None:

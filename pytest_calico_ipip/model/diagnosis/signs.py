@@ -7,8 +7,8 @@ from ipaddress import IPv4Address
 
 from pytest_calico_ipip.model.absent import Absent, Missing
 from pytest_calico_ipip.model.checks.wire_scope import label
-from pytest_calico_ipip.model.datastore import ClusterNode, Datastore
-from pytest_calico_ipip.model.diagnosis.cause import Found, kubectl
+from pytest_calico_ipip.model.datastore import ClusterNode, Datastore, Pod
+from pytest_calico_ipip.model.diagnosis.cause import Found, kubectl, on
 from pytest_calico_ipip.model.diagnosis.symptom import Symptom
 from pytest_calico_ipip.model.expected import underlay
 from pytest_calico_ipip.model.judgement import Judgement, Outcome
@@ -40,20 +40,20 @@ class Signs:
         return Datastore({}) if isinstance(self.world.datastore, Absent) else self.world.datastore
 
     def birdcl(self, node: str, *words: str) -> str:
-        """A question for a node's BIRD, which lives in the calico-node pod."""
+        """A question for a node's BIRD: in its calico-node pod where the API knows one, else on the node."""
         asked = ("birdcl", "-s", "/var/run/calico/bird.ctl", *words)
-        return kubectl("exec", *self._calico_node(node), "--", *asked)
+        pod = self._calico_node(node)
+        return kubectl("exec", "-n", pod.namespace, pod.name, "-c", AGENT, "--", *asked) if pod else on(node, *asked)
 
     def logs(self, node: str) -> str:
-        """The last words of a node's calico-node pod."""
-        return kubectl("logs", *self._calico_node(node), "--tail=50")
+        """The last words of a node's calico-node pod; of all of them where the API knows none."""
+        pod = self._calico_node(node)
+        whose = ("-n", pod.namespace, pod.name) if pod else ("-n", "kube-system", "-l", f"k8s-app={AGENT}")
+        return kubectl("logs", *whose, "-c", AGENT, "--tail=50")
 
-    def _calico_node(self, node: str) -> tuple[str, ...]:
-        """Namespace, name and container of a node's calico-node pod; words to be filled in where none is known."""
-        agents = (p for p in self.store.pods if p.node == node and p.host_network and p.name.startswith(AGENT + "-"))
-        pod = next(agents, None)
-        namespace, name = (pod.namespace, pod.name) if pod else ("NAMESPACE", f"POD-OF-{node}")
-        return "-n", namespace, name, "-c", AGENT
+    def _calico_node(self, node: str) -> Pod | None:
+        agents = (p for p in self.store.pods if p.node == node and p.host_network and p.name.startswith(f"{AGENT}-"))
+        return next(agents, None)
 
     def of(self, *requirements: str, on: str | None = None) -> tuple[Symptom, ...]:
         """What does not hold of these requirements (on this subject), and nothing explains yet.
