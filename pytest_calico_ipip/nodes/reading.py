@@ -131,7 +131,7 @@ def after(evidence: Evidence, reading: Reading, unpacked: Unpacked) -> None:
     files, lines = _of_node(again, {file: SINGLE[file] for file in AGAIN}, reading.look_up)
     for number, netns in enumerate(reading.netnses):
         if netns is not None:
-            more_files, more_lines = _of_pod(again, number, netns)
+            more_files, more_lines = _of_pod(again, number, netns, switches=False)
             files.update(more_files)
             lines += more_lines
     _write(evidence.node(reading.node, again=True), files, lines)
@@ -156,7 +156,7 @@ def split(
             words = f"{pod.key}: {ways} leads to its network namespace"
             lines += [Line(f"netns/-/{file}", 1, _typed(file), words) for file in NETNS_FILES]
             continue
-        more_files, more_lines = _of_pod(unpacked, number, place.netns)
+        more_files, more_lines = _of_pod(unpacked, number, place.netns, switches=True)
         files.update(more_files)
         lines += more_lines
     reading.files = files
@@ -173,16 +173,17 @@ def _of_node(
     return files, lines
 
 
-def _of_pod(unpacked: Unpacked, number: int, netns: str) -> tuple[dict[str, bytes], list[Line]]:
+def _of_pod(unpacked: Unpacked, number: int, netns: str, *, switches: bool) -> tuple[dict[str, bytes], list[Line]]:
+    """The files of one pod's namespace; with `switches` its sysctls, which no check compares, are among them."""
     enter = f"ip netns exec {shlex.quote(netns)} "
     if netns.startswith("pid-"):
         enter = f"nsenter -t {shlex.quote(netns[4:])} -n "
-    typed = {file: enter + _typed(file) for file in DETAILED}
-    inside, inside_lines = _detailed(unpacked, f"{number}.", typed)
-    single, single_lines = _singles(unpacked, {"sysctl.txt": f"{enter}sh -c {shlex.quote(SYSCTL)}"}, f"{number}.")
+    typed = {"sysctl.txt": f"{enter}sh -c {shlex.quote(SYSCTL)}"} if switches else {}
+    files, lines = _detailed(unpacked, f"{number}.", {file: enter + _typed(file) for file in DETAILED})
+    more_files, more_lines = _singles(unpacked, typed, f"{number}.")
     folder = f"netns/{netns}/"
-    files = {folder + name: content for name, content in {**inside, **single}.items()}
-    return files, [replace(line, file=folder + line.file) for line in (*inside_lines, *single_lines)]
+    files = {folder + name: content for name, content in {**files, **more_files}.items()}
+    return files, [replace(line, file=folder + line.file) for line in (*lines, *more_lines)]
 
 
 def underlay_nic(ip_addr: bytes, addresses: Sequence[IPv4Address | None]) -> str | None:

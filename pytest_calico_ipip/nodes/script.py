@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from pytest_calico_ipip.remote import PRELUDE, RUN
+from pytest_calico_ipip.remote import PRELUDE
 
 # In /proc/sys: what Calico sets, and what can undo it
 _SYSCTL = (
@@ -33,6 +33,7 @@ _SYSCTL = (
     + " net/ipv4/neigh/*/proxy_delay"
 )
 SYSCTL = f"cd /proc/sys && sysctl -e {_SYSCTL}"
+_EXEC_SYSCTL = SYSCTL.replace("sysctl -e", "exec sysctl -e")  # the same with a process less
 
 DETAILED = {"ip-addr.json": "addr", "ip-route.json": "route show table all", "ip-neigh.json": "neigh"}
 NETNS_LIST = "netns list"  # comes last in its batch: it prints nothing at all where there are none
@@ -115,11 +116,10 @@ _FUNCTION = {
 }
 _AFTER_FUNCTION = {"iptables-save.after.txt": "legacy", "nft.after.json": "nftables"}
 
-_INSIDE_SYSCTL = f'sysctls() ( {SYSCTL} )\nrun "$1" sysctls'
 _FUNCTIONS = (
     r"""
 sysctls() ( """
-    + SYSCTL
+    + _EXEC_SYSCTL
     + r""" )
 # enter NETNS COMMAND…: a named namespace, or pid-N for the one of a process
 enter() {
@@ -184,7 +184,9 @@ def reading_script(
     lines += _node(look_up, SINGLE)
     lines += [f"by_iptables {name} nft.json" for name in BY_IPTABLES]
     for number in range(len(pods)):
-        lines.append(f'[ "$n{number}" = - ] || ' + _inside(f'"$n{number}"', number))
+        netns = f'"$n{number}"'
+        sysctls = f"run {number}.sysctl.txt enter {netns} /bin/sh -c {shlex.quote(_EXEC_SYSCTL)} </dev/null"
+        lines += [f'if [ "$n{number}" != - ]; then', _inside(netns, f"{number}."), sysctls, "fi"]
     lines.append("finish 0")
     return PRELUDE + _FUNCTIONS + "\n".join(lines) + "\n"
 
@@ -198,9 +200,8 @@ def after_script(netnses: Sequence[str | None], look_up: Sequence[IPv4Address]) 
     lines = [f"run {name} {_AFTER_FUNCTION.get(name, command)}" for name, command in AFTER.items()]
     lines += [f"by_iptables {name} nft.after.json" for name in BY_IPTABLES_AFTER]
     lines += _node(look_up, {name: SINGLE[name] for name in AGAIN}, PREFIX_AGAIN)
-    lines += [
-        _inside(shlex.quote(netns), number, PREFIX_AGAIN) for number, netns in enumerate(netnses) if netns is not None
-    ]
+    for number, netns in enumerate(netnses):
+        lines += [] if netns is None else [_inside(shlex.quote(netns), f"{PREFIX_AGAIN}{number}.")]
     return _FUNCTIONS + "\n".join(lines) + "\n"
 
 
@@ -213,11 +214,9 @@ def _node(look_up: Sequence[IPv4Address], singles: Mapping[str, str], prefix: st
     return [*lines, *(f"run {prefix}{name} {_FUNCTION.get(name, command)}" for name, command in singles.items())]
 
 
-def _inside(netns: str, number: int, prefix: str = "") -> str:
-    """What is read in the namespace of one pod, which is entered once for all of it."""
-    files = f"{prefix}{number}."
-    body = "\n".join([RUN, _batch(f"{files}detailed", "ip -j -d", DETAILED, files), _INSIDE_SYSCTL])
-    return f"enter {netns} /bin/sh -c {shlex.quote(body)} sh {files}sysctl.txt </dev/null"
+def _inside(netns: str, prefix: str) -> str:
+    """What is read in the namespace of one pod, and once more."""
+    return _batch(f"{prefix}detailed", f"enter {netns} ip -j -d", DETAILED, prefix)
 
 
 def _batch(name: str, ip: str, files: Mapping[str, str], prefix: str = "") -> str:
