@@ -12,10 +12,8 @@ from pytest_calico_ipip.remote import one_line
 
 ECHO, TRANSFER, SERVER = "echo-inside", "tcp-transfer", "tcp-server"
 LANES = 2  # of a pod's transfers, side by side: one for each port of those who serve
-PASSES = (
-    6  # at most, of a lane, over those that were refused or cut off: the longer it is, the more crowd before a port
-)
-FEWEST_PASSES = 3
+# of a lane, over those that were refused or cut off: the longer it is, the more of them crowd before a port
+FEWEST_PASSES, PASSES = 3, 6
 STALLED_SECONDS = 3  # with less than SLOW in each: a transfer that goes on at all may be slow, machines are
 SLOW = 20_000  # bytes
 LAST_SECONDS = 10  # without a byte: the last attempt at one that was answered by silence is the most patient
