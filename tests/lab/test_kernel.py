@@ -122,6 +122,26 @@ def test_memory_goes_elsewhere_when_shm_is_small(monkeypatch: pytest.MonkeyPatch
     assert memory.memory_directory(64, {"TMPDIR": str(tmp_path)}) == tmp_path
 
 
+def test_memory_is_for_two_runs_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked for is taken as it is; where the reserve has no room there is none."""
+    room = 10_000
+
+    def directory(megabytes: int, _: object) -> Path:
+        if megabytes > room:
+            raise LabError("no room", "make some")
+        return Path("/dev/shm")
+
+    monkeypatch.setattr(memory, "memory_directory", directory)
+    roomy, asked = memory.guest_memory(5, 0, {}), memory.guest_memory(5, 400, {})
+    assert (asked.megabytes, asked.reserve) == (400, 0)
+    assert roomy.reserve > 0
+    room = roomy.megabytes - 1
+    assert memory.guest_memory(5, 0, {}).megabytes == roomy.megabytes - roomy.reserve
+    room = 100
+    with pytest.raises(LabError, match="no room"):
+        memory.guest_memory(5, 0, {})
+
+
 def test_claims_spread() -> None:
     """Labs at the same time get different processors, as long as there are any; then they share."""
     cpus = sorted(os.sched_getaffinity(0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import LabError
@@ -12,12 +13,30 @@ from ..errors import LabError
 _MEGABYTE = 1 << 20
 
 
-RESERVE = 224  # megabytes beside those of one run
+_RESERVE = 224  # megabytes beside those of one run
 
 
-def guest_megabytes(nodes: int) -> int:
-    """What a guest with so many nodes needs for one run of the suite."""
-    return 320 + 32 * max(0, nodes - 3)
+@dataclass(frozen=True)
+class Memory:
+    """A guest's memory."""
+
+    megabytes: int
+    reserve: int  # of them, those that are kept free until processes need them
+    directory: Path  # where it lies
+
+
+def guest_memory(nodes: int, asked: int, environment: Mapping[str, str]) -> Memory:
+    """What `asked` says, in MB, or (0) what a guest with so many nodes needs; raises `LabError` without room for it.
+
+    That is enough for one run of the suite, and where there is room a reserve for another one.
+    """
+    if asked:
+        return Memory(asked, 0, memory_directory(asked, environment))
+    one_run = 320 + 32 * max(0, nodes - 3)
+    try:
+        return Memory(one_run + _RESERVE, _RESERVE, memory_directory(one_run + _RESERVE, environment))
+    except LabError:
+        return Memory(one_run, 0, memory_directory(one_run, environment))
 
 
 def memory_directory(megabytes: int, environment: Mapping[str, str]) -> Path:

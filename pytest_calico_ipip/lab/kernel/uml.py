@@ -27,7 +27,7 @@ from ..errors import LabError
 from . import frames, syscalls
 from .cpu import claim_cpu
 from .job import Job
-from .memory import RESERVE, guest_megabytes, memory_directory
+from .memory import Memory, guest_memory
 from .namespaces import FORWARDED
 from .rundir import RunDirectory
 
@@ -57,12 +57,11 @@ def modules_directory(kernel: Path) -> Path:
 def run(job: Job, directory: RunDirectory) -> int:
     """Run `job` in a guest: its exit status. Raises `LabError` when the guest did not live to tell one."""
     kernel = kernel_binary()
-    megabytes = job.spec.memory or guest_megabytes(job.spec.nodes) + RESERVE
-    memory = memory_directory(megabytes, os.environ)
+    memory = guest_memory(job.spec.nodes, job.spec.memory, os.environ)
     claim = claim_cpu()
     try:
         with _Guest(job, directory.path, kernel) as guest:
-            status = guest.live(megabytes, memory, claim.cpu)
+            status = guest.live(memory, claim.cpu)
     finally:
         claim.release()
     if status is None:
@@ -105,21 +104,21 @@ class _Guest:
         for descriptor in (self._in, self._out, self._err, self._orders, self._events):
             os.close(descriptor)
 
-    def live(self, megabytes: int, memory: Path, cpu: int) -> int | None:
+    def live(self, memory: Memory, cpu: int) -> int | None:
         """Boot, and carry the streams until the guest has ended: the status that it told, if it did."""
         with self._signals():
-            self._boot(megabytes, memory, cpu)
+            self._boot(memory, cpu)
             return self._carry()
 
-    def _boot(self, megabytes: int, memory: Path, cpu: int) -> None:
+    def _boot(self, memory: Memory, cpu: int) -> None:
         self._job.write(self._directory / "job.json")
         init = self._directory / "init.py"
-        init.write_text(self._init(megabytes), encoding="utf-8", errors="surrogateescape")
+        init.write_text(self._init(memory), encoding="utf-8", errors="surrogateescape")
         log = os.open(self._directory / "kernel.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         lab_log = os.open(self._directory / "lab.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         argv = [
             str(self._kernel),
-            f"mem={megabytes}M",
+            f"mem={memory.megabytes}M",
             *("rootfstype=hostfs", "rootflags=/", "ro", "quiet", "loglevel=5", "selinux=0"),
             _SKIPPED,
             *("con=null", f"con0=fd:{self._in_guest},fd:{self._out_guest}", f"con1=null,fd:{self._err_guest}"),
@@ -135,7 +134,7 @@ class _Guest:
             stdout=log,
             stderr=log,
             pass_fds=(*guest_ends, log, lab_log),
-            env={"PATH": os.environ.get("PATH", ""), "HOME": str(self._directory), "TMPDIR": str(memory)},
+            env={"PATH": os.environ.get("PATH", ""), "HOME": str(self._directory), "TMPDIR": str(memory.directory)},
             cwd="/",
             start_new_session=True,  # Ctrl-C is for the command; the wrapper hears it and passes it on
             preexec_fn=lambda: _prepare(cpu),
@@ -160,7 +159,7 @@ class _Guest:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)  # it began a session: the group is all of it
 
-    def _init(self, megabytes: int) -> str:
+    def _init(self, memory: Memory) -> str:
         rows, columns = _terminal_size(self._terminals)
         boot = {
             "job_file": str(self._directory / "job.json"),
@@ -169,8 +168,8 @@ class _Guest:
             "rows": rows,
             "columns": columns,
             "hostname": socket.gethostname(),
-            "megabytes": megabytes,
-            "reserve": 0 if self._job.spec.memory else RESERVE,
+            "megabytes": memory.megabytes,
+            "reserve": memory.reserve,
             "seed": base64.b64encode(os.urandom(64)).decode(),
         }
         path = [str(Path(__file__).resolve().parents[3]), *(entry for entry in sys.path if entry.startswith("/"))]
