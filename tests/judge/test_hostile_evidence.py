@@ -23,8 +23,6 @@ from pytest_calico_ipip.model.judgement import Judgement, Outcome
 from tests.hostile.values import any_json
 from tests.model.recordings import CHECKS, CLUSTER, LATER
 
-pytestmark = pytest.mark.thorough
-
 RECORDED = Path(__file__).parents[1] / "recorded" / "v3.31.7-always"
 NODE = "virtnest-rook-ceph-1"
 FIREWALL = tuple(

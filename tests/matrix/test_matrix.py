@@ -14,10 +14,7 @@ from tests.matrix.table import HEALTHY_LAB, TABLE
 
 # one of each kind is judged in the lab, as a user runs the suite, and once more from its evidence; with the others the
 # suite only observes there, which takes a third less
-LIVE = {
-    *("tunnel-mtu-low", "block-route-missing", "bgp-session-down", "host-set-missing"),
-    *("outer-source-other", "proxy-arp-off", "pool-not-ipip", "node-internal-ip"),
-}
+LIVE = {"bgp-session-down", "outer-source-other", "proxy-arp-off", "pool-not-ipip", "node-internal-ip"}
 # faults at once: the last of each hides some of what the others break
 TOGETHER = (
     ("blackhole-missing", "workload-mac", "host-set-extra"),

@@ -12,8 +12,6 @@ from pytest_calico_ipip.model.judgement import Outcome
 from tests.model.recordings import ALWAYS, CROSS, FELIX, N1, copied, judged, judged_later, world
 from tests.model.walk import DROPPED, KINDS, MOVED, RENAMED, SWAPPED, Step, steps
 
-pytestmark = pytest.mark.thorough
-
 UNSOUND = {Outcome.FAILED, Outcome.WARNING, Outcome.ERROR}
 # (kinds, place): why nothing says so
 FREE: dict[str, tuple[tuple[str, ...], str]] = {
@@ -150,7 +148,9 @@ def free(step: Step) -> bool:
     return any(step.kind in kinds and re.fullmatch(pattern, step.place) for kinds, pattern in FREE.values())
 
 
-@pytest.mark.parametrize("recording", [ALWAYS, CROSS, FELIX])
+@pytest.mark.parametrize(
+    "recording", [ALWAYS, *(pytest.param(one, marks=pytest.mark.thorough) for one in (CROSS, FELIX))]
+)
 def test_a_walk_over_a_recording(recording: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Each step is found by a requirement, or is free; in the report: the share found, by kind and by requirement.
 
