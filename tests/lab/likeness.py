@@ -48,11 +48,11 @@ def rules(text: str) -> dict[str, list[str]]:
 
 
 def sets(text: str) -> dict[str, list[str]]:
-    """`ipset list` by set, without the random start of its hash, members sorted."""
+    """`ipset list` by set, members sorted, without the random start of its hash and the memory that depends on it."""
     found = {}
     for block in text.strip().split("\n\n"):
         head, _, members = block.partition("Members:")
-        lines = re.sub(r" initval \S+", "", head).splitlines()
+        lines = re.sub(r" initval \S+|(?m:^Size in memory: .*\n)", "", head).splitlines()
         found[lines[0]] = [*lines[1:], *sorted(members.split())]
     return found
 
