@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from pytest_calico_ipip.errors import UsageProblem
 from pytest_calico_ipip.evidence import Evidence
+from pytest_calico_ipip.judge.again import SecondReadings
 from pytest_calico_ipip.judge.datastore import read_datastore, read_run
-from pytest_calico_ipip.judge.nodes import read_node, read_node_again
+from pytest_calico_ipip.judge.nodes import read_node
 from pytest_calico_ipip.judge.objects import is_node_name
 from pytest_calico_ipip.judge.values import mapping, sequence, text
 from pytest_calico_ipip.model.absent import Absent
@@ -19,7 +20,9 @@ from pytest_calico_ipip.model.expected import NodeExpectation, expect
 from pytest_calico_ipip.model.world import World
 
 if TYPE_CHECKING:
+    from pytest_calico_ipip.model.nodestate import NodeState
     from pytest_calico_ipip.model.paths import Paths
+    from pytest_calico_ipip.model.wire import Capture
 
 _SHOWN = 6  # names in one note
 
@@ -42,28 +45,43 @@ def load(root: Path, *, packets: bool = True) -> World:
         datastore = replace(datastore, notes=(*_left_out(run), *datastore.notes))
     selected = _selected(evidence, run, datastore)
     nodes = {name: read_node(evidence, name, live=live) for name in selected}
-    once_more = {name: read_node_again(evidence, name, live=live) for name in selected}
-    again = {name: state for name, state in once_more.items() if state is not None}
     expected: Mapping[str, NodeExpectation] = expect(datastore) if isinstance(datastore, Datastore) else {}
     pods = _pods(datastore, listed)
-    image = text(run.get("helper_image"))
+    capture: Capture | Absent = Absent("the packets, which were not read", failed=False)
+    if packets:
+        # the decoder is the heaviest reader, and only a World needs it
+        from pytest_calico_ipip.packets.decode import read_capture
 
-    if not packets:
-        unread = Absent("the packets, which were not read", failed=False)
-        return World(datastore, expected, nodes, unread, unread, selected, pods, live, helper_image=image, again=again)
-    # the decoder is the heaviest reader, and only a World needs it
-    from pytest_calico_ipip.model.paths import follow
-    from pytest_calico_ipip.packets.decode import read_capture
+        capture = read_capture(evidence, live)
+    return World(
+        datastore,
+        expected,
+        nodes,
+        capture,
+        _paths(datastore, expected, capture, pods, nodes),
+        selected,
+        pods,
+        live,
+        helper_image=text(run.get("helper_image")),
+        again=SecondReadings(evidence, selected, live=live),
+    )
 
-    capture = read_capture(evidence, live)
-    paths: Paths | Absent
+
+def _paths(
+    datastore: Datastore | Absent,
+    expected: Mapping[str, NodeExpectation],
+    capture: Capture | Absent,
+    pods: tuple[Pod, ...],
+    nodes: Mapping[str, NodeState],
+) -> Paths | Absent:
+    """The packets on their ways, where there are packets and ways."""
     if isinstance(capture, Absent):
-        paths = capture
-    elif isinstance(datastore, Absent):
-        paths = datastore
-    else:
-        paths = follow(datastore, expected, capture, pods, nodes)
-    return World(datastore, expected, nodes, capture, paths, selected, pods, live, helper_image=image, again=again)
+        return capture
+    if isinstance(datastore, Absent):
+        return datastore
+    from pytest_calico_ipip.model.paths import follow
+
+    return follow(datastore, expected, capture, pods, nodes)
 
 
 def _left_out(run: Mapping[str, object]) -> tuple[str, ...]:

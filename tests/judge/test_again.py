@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pytest_calico_ipip.judge import again
 from pytest_calico_ipip.judge.load import load
 from pytest_calico_ipip.model.again import judged_twice
 from pytest_calico_ipip.model.checks import mtu, routes
@@ -84,6 +85,14 @@ def test_what_both_show_fails(readings: Readings) -> None:
     assert judgement.outcome is Outcome.FAILED
     assert [one.observed for one in judgement.differences] == ["1400"]
     assert not [note for note in judgement.notes if note.startswith(CHANGED)]
+
+
+def test_what_does_not_differ_is_not_looked_up(readings: Readings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second readings of a node cost nothing where nothing asks for them."""
+    readings.write(FIRST, LINKS, readings.rows[LINKS])
+    readings.write(AGAIN, LINKS, readings.tunnel_mtu(1400))
+    monkeypatch.setattr(again, "read_node_again", lambda *_args, **_more: pytest.fail("parsed all the same"))
+    assert judged(readings, mtu.tunnel).outcome is Outcome.HOLDS
 
 
 def test_of_two_differences_one_may_be_gone(readings: Readings) -> None:
