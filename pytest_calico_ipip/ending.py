@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_calico_ipip import session
+from pytest_calico_ipip import in_cluster, session
 from pytest_calico_ipip.observation.signals import ended_by_sigterm
 from pytest_calico_ipip.report.messages import words
 
@@ -39,9 +39,10 @@ class Ending:
             return
         decided = session.settings(self.config)
         said = words(decided.language)
-        place = ["--kubeconfig", str(decided.kubeconfig)]
+        place = [] if decided.kubeconfig is None else ["--kubeconfig", str(decided.kubeconfig)]
         kubectl = shlex.join(["kubectl", *place, *(("--context", decided.context) if decided.context else ())])
-        pytest_words = ["pytest", *place, *(("--ipip-context", decided.context) if decided.context else ())]
+        source = place or ["--kubeconfig", in_cluster.NAME]
+        pytest_words = ["pytest", *source, *(("--ipip-context", decided.context) if decided.context else ())]
         terminalreporter.section(said.say("kept.title"))
         for line in (
             said.say("kept.cluster", what=entrusted.kept, hours=round(decided.pods_last / 3600)),

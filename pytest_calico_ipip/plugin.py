@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,20 @@ pytest_plugins = ["pytest_calico_ipip.fixtures"]
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Options and their ini twins."""
     options.add_options(parser, pluginmanager)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests() -> Generator[None, None, None]:
+    """A project's conftest.py may have an option of the same name: said in one sentence, not in a traceback."""
+    try:
+        return (yield)
+    except (argparse.ArgumentError, ValueError) as error:
+        if "--kubeconfig" not in str(error) and "--ipip-" not in str(error):
+            raise
+        raise pytest.UsageError(
+            f"a conftest.py here defines an option that pytest-calico-ipip has, too: {error}\n"
+            "Call it otherwise there, or leave this plugin out with -p no:calico_ipip."
+        ) from None
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -119,14 +119,16 @@ def untar(stream: bytes) -> Unpacked:
         return Unpacked(problem="the script sent nothing: is tar there, and room in /tmp?")
     files: dict[str, bytes] = {}
     problem = ""
+    room = LIMIT
     try:
         with tarfile.open(fileobj=io.BytesIO(stream), mode="r|") as tar:
             for member in tar:
-                if member.size > LIMIT:  # a sparse file of a few bytes may claim terabytes
-                    problem = f"a file of the answer claims to be larger than {LIMIT // 1024 // 1024} MiB"
+                if member.size > room:  # sparse files of a few bytes may claim terabytes, alone or together
+                    problem = f"the answer's files claim to be larger than {LIMIT // 1024 // 1024} MiB"
                     continue
                 content = tar.extractfile(member) if member.isreg() else None
                 if content is not None:
+                    room -= member.size
                     files[member.name.removeprefix("./")] = content.read()
     except (tarfile.TarError, OSError) as error:
         problem = f"the answer ended early ({one_line(str(error))})"

@@ -31,6 +31,7 @@ def remove_expired(api: Api) -> list[str]:
 
 def _delete(api: Api, *, only_expired: bool) -> list[str]:
     deleted = []
+    refused: list[ApiRefusal] = []
     now = datetime.now(timezone.utc)
     for kind, path, owned in (
         ("namespace", "/api/v1/namespaces", _own_namespace),
@@ -53,9 +54,12 @@ def _delete(api: Api, *, only_expired: bool) -> list[str]:
                 )
             except ApiRefusal as refusal:
                 if refusal.status not in (404, 409):
-                    raise
+                    refused.append(refusal)  # it may be another's: what is ours comes after it
             else:
                 deleted.append(f"{kind} {namespace}/{name}" if kind == "pod" else f"{kind} {name}")
+    if refused:
+        first, done = refused[0], f" (deleted: {', '.join(deleted)})" if deleted else ""
+        raise type(first)(first.status, first.problem.rstrip(".") + done, first.remedy)
     return deleted
 
 

@@ -72,7 +72,7 @@ class Connection:
         sudo = "sudo -n " if s.ssh_sudo else ""
         shell = f"exec {sudo}timeout -k 5 {round(s.longest)} /bin/sh -s"
         self._master = subprocess.Popen(
-            ["ssh", *self._options(master=True), self.host, shell],
+            ["ssh", *self._options(master=True), "--", self.host, shell],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,
@@ -271,7 +271,7 @@ def host_for(node: str, address: str | None, config: Path | None) -> str:
     options = ["-F", str(config)] if config else []
     try:
         told = subprocess.run(
-            ["ssh", *options, "-G", node], capture_output=True, timeout=20, check=False, stdin=subprocess.DEVNULL
+            ["ssh", *options, "-G", "--", node], capture_output=True, timeout=20, check=False, stdin=subprocess.DEVNULL
         ).stdout
     except (OSError, subprocess.TimeoutExpired):
         told = b""

@@ -28,6 +28,7 @@ from pytest_calico_ipip.nodes.script import (
 )
 from pytest_calico_ipip.remote import Remote, Unpacked, one_line, unpack
 
+MOST_OF_INTERFACE = 15  # characters of its name, as the kernel has it
 RULES, NAMESPACES = "ip-rule.json", "ip-netns.json"
 
 
@@ -207,7 +208,12 @@ def _carrier(ip_addr: bytes, address: IPv4Address) -> str | None:
         ]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
-    return names[0] if names else None
+    return next((name for name in names if _plain_name(name, MOST_OF_INTERFACE)), None)
+
+
+def _plain_name(name: str, most: int) -> bool:
+    """Whether a name that a node has said can be one of its interfaces' or namespaces'."""
+    return name.isprintable() and 0 < len(name) <= most and name not in (".", "..") and not set(name) & set("/\\ ")
 
 
 def eth0_mtu(ip_addr: bytes) -> int | None:
@@ -226,8 +232,8 @@ def _places(unpacked: Unpacked, pods: Sequence[PodPlace]) -> dict[str, Place]:
         interface, _, netns = place.partition(" ")
         if not number.isdecimal() or int(number) >= len(pods) or not netns:
             continue  # not our script's words
-        # the name becomes a folder's here and a word of a command there
-        if netns != "-" and netns not in (".", "..") and not set(netns) & set("/\\\0\t "):
+        # the names become a folder's and a file's here, and words of commands there
+        if netns != "-" and _plain_name(netns, 128) and _plain_name(interface, MOST_OF_INTERFACE):
             places[pods[int(number)].key] = Place(interface, netns)
     return places
 

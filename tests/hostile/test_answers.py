@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 from ipaddress import IPv4Address
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -97,3 +99,22 @@ def test_foreign_words_are_one_printable_line(words: str) -> None:
     line = remote.one_line(words)
     assert line.isprintable()
     assert len(line) <= 400
+
+
+def test_files_that_are_huge_together_are_refused() -> None:
+    """Many sparse members of 1 KB that claim 60 MiB each do not add up in memory."""
+    claimed = 60 << 20
+    bombs = b"".join(sparse_bomb(claimed)[: -2 * 512] for _ in range(20))
+    unpacked = untar(bombs)
+    assert sum(map(len, unpacked.files.values())) <= remote.LIMIT
+    assert "larger" in unpacked.problem
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "x" * 300, "a\0b", "\ud800", ""])
+def test_names_of_a_node_that_no_interface_can_have_name_no_file(name: str) -> None:
+    """The name of a tap's file has them; one that cannot be written would end the reading of all nodes."""
+    said = f"0 {name} cni-1\n".encode(errors="surrogatepass")
+    reading, _ = split("n1", Unpacked(files={"places": said}), [POD], LOOK_UP)
+    assert set(reading.interfaces[POD.key]) <= set(POD.interface) | {"\ufffd"}
+    links = [{"ifname": name, "flags": ["UP"], "addr_info": [{"local": "10.7.120.11"}]}]
+    assert underlay_nic(json.dumps(links).encode(), [IPv4Address("10.7.120.11")]) is None

@@ -260,3 +260,32 @@ def test_cleanup_deletes_what_carries_our_label_and_nothing_else(serve: Serve) -
         "/api/v1/namespaces/sleep-curl-abc123",
         "/api/v1/namespaces/team/pods/sleep-curl-abc123-1",
     ]
+
+
+def test_what_may_not_be_deleted_keeps_nothing_else_from_going(serve: Serve) -> None:
+    """Another's namespace comes first, and this user may delete pods alone."""
+    label = {"pytest-calico-ipip/run": "abc123"}
+
+    def reply(method: str, path: str) -> Reply:
+        if method == "DELETE" and "/pods/" not in path:
+            return status(403, "namespaces is forbidden")
+        if method == "DELETE":
+            return 200, b"{}"
+        if path.startswith("/api/v1/namespaces"):
+            return listing({"metadata": {"name": "sleep-curl-abc123", "uid": "1", "labels": label}})
+        return listing({"metadata": {"name": "sleep-curl-abc123-1", "namespace": "team", "uid": "6", "labels": label}})
+
+    stand_in = serve(reply)
+    with pytest.raises(SetupProblem, match=r"forbidden \(deleted: pod team/sleep-curl-abc123-1\)"):
+        cleanup(stand_in.settings())
+    assert [path for method, path, _ in stand_in.requests if method == "DELETE"][1:] == [
+        "/api/v1/namespaces/team/pods/sleep-curl-abc123-1"
+    ]
+
+
+@pytest.mark.parametrize("name", ["../../evil", "-oProxyCommand=touch x", "a/b", "", "A b"])
+def test_a_name_that_no_node_can_have_is_refused(serve: Serve, name: str) -> None:
+    """It would become a folder's name here and a word of ssh's command."""
+    stand_in = serve(lambda _method, _path: listing({"metadata": {"name": name}}))
+    with pytest.raises(SetupProblem, match="a name that no node can have"):
+        list_nodes(stand_in.settings())

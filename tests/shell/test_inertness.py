@@ -117,6 +117,17 @@ def test_beside_pytest_kind(project: Project, monkeypatch: pytest.MonkeyPatch, f
     assert "nowhere: there is no such file" in result.stderr.str()
 
 
+def test_beside_a_project_with_the_same_option(pytester: pytest.Pytester) -> None:
+    """A conftest.py that has a `--kubeconfig` of its own is told in one sentence."""
+    pytester.makeconftest("def pytest_addoption(parser):\n    parser.addoption('--kubeconfig')\n")
+    pytester.makepyfile("def test_a(): pass")
+    result = pytester.runpytest_subprocess(*BARE)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "-p no:calico_ipip" in result.stderr.str()
+    assert "Traceback" not in result.stderr.str()
+    pytester.runpytest_subprocess("-p", "no:calico_ipip").assert_outcomes(passed=1)
+
+
 def test_with_a_timeout(project: Project) -> None:
     """pytest-timeout bounds a test's own work, not the observation that the first one waits for."""
     project.tests(OURS)
