@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from pytest_calico_ipip.cluster.connection import CONNECT_SECONDS, Api
+from pytest_calico_ipip.cluster.retries import IN_TROUBLE, THROTTLED, retries
 from pytest_calico_ipip.cluster.secret import Secret
 from pytest_calico_ipip.remote import one_line
 
@@ -67,7 +68,7 @@ class Execution:
         try:
             # what may take long is asked for while much else goes on: then its start is waited for, too
             patience = max(min(timeout, CONNECT_SECONDS * 2), timeout / 3)
-            self._socket = websocket.create_connection(url, timeout=patience, enable_multithread=True, **_options(api))
+            self._socket = _connected(api, url, patience)
         except (websocket.WebSocketException, OSError, ValueError) as error:
             raise ExecProblem(f"exec in {namespace}/{pod} was refused: {_reason(error)}") from error
         self._arrived = 0  # bytes of the message that is being read
@@ -188,6 +189,26 @@ def _object(said: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _connected(api: Api, url: str, patience: float) -> Any:
+    """The open websocket; a server that is throttled or in trouble has run nothing yet, and is asked again."""
+    import urllib3
+    import websocket
+
+    left = retries("GET")
+    while True:
+        try:
+            return websocket.create_connection(url, timeout=patience, enable_multithread=True, **_options(api))
+        except websocket.WebSocketBadStatusException as error:
+            if error.status_code not in {THROTTLED, *IN_TROUBLE} - {500}:  # what a kubelet says of a pod that is gone
+                raise
+            said = urllib3.HTTPResponse(status=error.status_code, headers=error.resp_headers or {})
+            try:
+                left = left.increment("GET", url, response=said)
+            except urllib3.exceptions.MaxRetryError:
+                raise error from None
+            left.sleep(said)
 
 
 def _options(api: Api) -> dict[str, Any]:

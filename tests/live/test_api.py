@@ -13,6 +13,7 @@ import urllib3
 from pytest_calico_ipip.cluster import calico, connection, lists
 from pytest_calico_ipip.cluster.cleanup import cleanup
 from pytest_calico_ipip.cluster.connection import Api
+from pytest_calico_ipip.cluster.exec import execute
 from pytest_calico_ipip.cluster.nodes import list_nodes
 from pytest_calico_ipip.cluster.retries import ATTEMPTS, LONGEST_SECONDS, retries
 from pytest_calico_ipip.errors import SetupProblem, UnknownNode
@@ -289,3 +290,12 @@ def test_a_name_that_no_node_can_have_is_refused(serve: Serve, name: str) -> Non
     stand_in = serve(lambda _method, _path: listing({"metadata": {"name": name}}))
     with pytest.raises(SetupProblem, match="a name that no node can have"):
         list_nodes(stand_in.settings())
+
+
+@pytest.mark.parametrize(("code", "times"), [(429, ATTEMPTS), (503, ATTEMPTS), (500, 1), (403, 1)])
+def test_an_exec_is_asked_for_again_where_a_request_is(serve: Serve, code: int, times: int) -> None:
+    """Nothing has run before the handshake is over."""
+    stand_in = serve(lambda _method, _path: status(code, "not now"))
+    api = Api.connect(stand_in.settings())
+    assert b"not now" in execute(api, "ns", "pod", None, ["true"], 5).stderr
+    assert len(stand_in.requests) == times
