@@ -30,10 +30,14 @@ LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"; export LC_ALL PATH
 d=$(mktemp -d "${TMPDIR:-/tmp}/calico-ipip.XXXXXX") && cd "$d" || exit 96
 pids=
 tap() { _n=$1; shift; "$@" >"$_n.pcap" 2>"$_n.stderr" </dev/null & pids="$pids $!"; eval "p$_n=\$!"; }
+# asked for a device that is not there, the kernel loads the module of that name: ipip, which makes tunl0
+there() { while read -r _name _rest; do [ "$_name" = "$1:" ] && return; done </proc/net/dev; return 1; }
+absent() { : >"$1.pcap"; echo "tcpdump: $2: No such device exists" >"$1.stderr"; eval "p$1="; }
 # is tap $1 listening (0), still starting (1), or ended (2)?
 state() {
   while read -r _line || [ -n "$_line" ]; do case $_line in *"listening on "*) return 0;; esac; done <"$1.stderr"
   eval "_pid=\$p$1"
+  [ -n "$_pid" ] || return 2
   read -r _ _ _state _ 2>/dev/null <"/proc/$_pid/stat" || return 2
   [ "$_state" != Z ] || return 2
   return 1
@@ -85,7 +89,12 @@ class Plan:
 
 def opening(plans: Sequence[Plan], count: int, seconds: float = LISTEN_SECONDS) -> str:
     """The piece that starts every tcpdump and waits until each listens or has ended, so long at most."""
-    lines = [f"tap {number} {plan.command(count)}" for number, plan in enumerate(plans)]
+    lines = []
+    for number, plan in enumerate(plans):
+        interface = shlex.quote(plan.tap.interface)
+        guard = f"there {interface} && " if plan.tap.netns is None else ""
+        otherwise = f" || absent {number} {interface}" if guard else ""
+        lines.append(f"{guard}tap {number} {plan.command(count)}{otherwise}")
     numbers = " ".join(str(number) for number in range(len(plans)))
     most = QUICK + round(2 * (seconds - QUICK / 10))
     return _OPEN + "\n".join(lines) + f'\nleft="{numbers}"; quick={QUICK}; most={most}' + _WAIT

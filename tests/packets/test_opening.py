@@ -40,10 +40,27 @@ def test_whoever_listened_is_killed_while_the_taps_are_opened(shell: str, tmp_pa
     assert run.stdin is not None
     assert run.stdout is not None
     run.stdout.close()
-    piece = opening([Plan(Tap("a.pcap", "n", None, "a"), "icmp"), Plan(Tap("b.pcap", "n", None, "b"), "icmp")], 9)
+    piece = opening([Plan(Tap("a.pcap", "n", None, "lo"), "icmp"), Plan(Tap("b.pcap", "n", None, "lo"), "icmp")], 9)
     run.stdin.write(f"{piece}\necho; echo end\necho more\n".encode())
     run.stdin.close()
     run.wait(20)
     assert list(temporary.iterdir()) == []
     with pytest.raises(ProcessLookupError):  # the shell has waited for them
         os.killpg(run.pid, 0)
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash", "busybox"])
+def test_a_device_that_is_not_there_is_not_asked_for(shell: str, tmp_path: Path) -> None:
+    """Or the kernel would load ipip, whose alias it is, and make tunl0."""
+    (tmp_path / "tcpdump").write_text(f"#!/bin/sh\necho asked >>{tmp_path}/asked\n")
+    (tmp_path / "tcpdump").chmod(0o755)
+    done = subprocess.run(
+        ["busybox", "sh", "-s"] if shell == "busybox" else [shell, "-s"],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        input=opening([Plan(Tap("a.pcap", "n", None, "nowhere0"), "icmp")], 9) + '\ncat 0.stderr; echo "$left."\n',
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert done.stdout == "tcpdump: nowhere0: No such device exists\n.\n"
+    assert not (tmp_path / "asked").exists()
