@@ -1,4 +1,8 @@
-"""testinfra's ssh, but for one thing: its own reads whatever a node sends into memory, and a node may never end."""
+"""testinfra's ssh, but for two things.
+
+Its own reads whatever a node sends into memory, and a node may never end. And before a command that is not all ASCII
+it asks the node for its encoding, by a python3 there: a login and a program more than we say that we run.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +26,10 @@ class BoundedSsh(SshBackend):  # type: ignore[misc,unused-ignore]
     """Commands on one node through the connection that `ssh_extra_args` name."""
 
     NAME = "bounded-ssh"
+
+    def get_encoding(self) -> str:
+        """Known: our scripts are UTF-8."""
+        return "UTF-8"
 
     def run_local(self, command: str, *args: str) -> CommandResult:
         """As testinfra's own. Raises `TooMuch`."""

@@ -69,9 +69,11 @@ def main(directory: Path) -> dict[str, Any]:
         "broken config": replace(settings, ssh_config=directory / "host"),
     }
     told: dict[str, Any] = {name: refusal(case) for name, case in cases.items()}
-    before = log.read_text().count("Accepted publickey")
+    before = log.stat().st_size
     told["good"] = good(settings)
-    told["logins"] = log.read_text().count("Accepted publickey") - before
+    of_good = log.read_bytes()[before:].decode()
+    told["logins"] = of_good.count("Accepted publickey")
+    told["sessions"] = of_good.count("Starting session: ")
     told["hosts"] = [
         connections.host_for("node", "10.7.120.11", directory / "config"),
         connections.host_for("elsewhere", "10.7.120.12", directory / "config"),
@@ -136,7 +138,7 @@ def good(settings: Settings) -> dict[str, Any]:
         opened.connect({"node": None})
         remote = opened.open["node"]
         ran = [remote.run(f"exit {status}", 10).status for status in (0, 3)]
-        binary = remote.run("printf '\\000\\377'; echo words >&2", 10)
+        binary = remote.run("printf '\\000\\377'; echo words – and more >&2", 10)
         remote.ask("kept=1", 10)
         kept = remote.ask('echo "kept=$kept"', 10).stdout.decode()
         ended = remote.ask("exit 5", 10)

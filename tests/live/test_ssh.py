@@ -41,7 +41,7 @@ def test_a_connection_returns_status_bytes_and_words(told: dict[str, Any]) -> No
     """Exit statuses are the command's own, output is binary-safe, stderr is apart."""
     assert told["good"]["statuses"] == [0, 3]
     assert told["good"]["binary"] == "00ff"
-    assert told["good"]["words"] == "words"
+    assert told["good"]["words"] == "words – and more"
 
 
 def test_the_connections_shell_keeps_its_variables_until_it_ends(told: dict[str, Any]) -> None:
@@ -52,8 +52,9 @@ def test_the_connections_shell_keeps_its_variables_until_it_ends(told: dict[str,
 
 
 def test_all_commands_of_a_node_share_one_login(told: dict[str, Any]) -> None:
-    """The sshd has seen one login for a shell and three commands: they are multiplexed."""
+    """The sshd has seen one login for a shell and three commands: they are multiplexed, and are all that was run."""
     assert told["logins"] == 1
+    assert told["sessions"] == 1 + 3
 
 
 def test_the_address_is_the_configs_hostname_or_else_the_internal_ip(told: dict[str, Any]) -> None:
