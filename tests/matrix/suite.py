@@ -45,9 +45,10 @@ def seen_in_lab(work: Path, *lab: str, observe: Sequence[str] = ()) -> Verdict:
     A lab's kernel is several times slower than the machine's own.
     """
     evidence = work / "evidence"
-    # a lab's routes are all there when it is ready: who does not answer at once will not answer later
-    waiting = ("--settle", "2")
-    observer = [sys.executable, "-m", "pytest_calico_ipip.observation", str(evidence), *waiting, *observe]
+    # a lab's routes are all there when it is ready: who does not answer at once will not answer later; and it ends with
+    # everything in it
+    shorter = ("--settle", "2", "--keep")
+    observer = [sys.executable, "-m", "pytest_calico_ipip.observation", str(evidence), *shorter, *observe]
     done = _run([*_lab(work, lab), *observer])
     if done.returncode != 0:
         raise AssertionError(f"nothing was observed; the lab ended with {done.returncode}:\n{done.stderr[-4000:]}")

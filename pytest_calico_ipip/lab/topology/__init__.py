@@ -27,6 +27,8 @@ __all__ = ["MODULES", "Completed", "Node", "Topology"]
 
 _BUILD_TIMEOUT = 60.0  # seconds, for all nodes together
 _POLL = 0.03  # seconds between two looks at BIRD and the kernel; one look costs about 1 ms a node
+# seconds in which further changes of a node's firewall may join one that has come: a restore costs two programs
+_GATHER = 0.05
 _IPTABLES = ("iptables", "iptables-save", "iptables-restore")
 
 
@@ -171,13 +173,18 @@ class Topology:
 
     async def _program(self, node: str) -> None:
         async with self._locks[node]:
-            isolations = self._isolations.get(node, {})
-            wanted = [replace(pod, isolation=isolations.get(pod.interface, OPEN)) for pod in self._wanted[node]]
-            before, after = self._programmed[node], frozenset(wanted)
-            if after != before:
-                text = firewall.pods_text(before, after)
-                await self.nodes[node].run(["iptables-legacy-restore", "--noflush", "-w"], input=text.encode())
-                self._programmed[node] = after
+            if self._rules(node) == self._programmed[node]:
+                return
+            await asyncio.sleep(_GATHER)
+            before, after = self._programmed[node], self._rules(node)
+            text = firewall.pods_text(before, after)
+            await self.nodes[node].run(["iptables-legacy-restore", "--noflush", "-w"], input=text.encode())
+            self._programmed[node] = after
+
+    def _rules(self, node: str) -> frozenset[firewall.PodRules]:
+        """What the node's firewall shall have for its pods."""
+        isolations = self._isolations.get(node, {})
+        return frozenset(replace(pod, isolation=isolations.get(pod.interface, OPEN)) for pod in self._wanted[node])
 
     async def close(self) -> None:
         """End every process of every node; safe to call twice."""
