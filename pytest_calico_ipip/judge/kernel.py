@@ -8,6 +8,7 @@ from ipaddress import IPv4Interface, IPv4Network
 from typing import Any
 
 from pytest_calico_ipip.judge.values import address, boolean, mapping, network, number, sequence, text
+from pytest_calico_ipip.model import protocols
 from pytest_calico_ipip.model.nodestate import Decision, Link, Neighbour, NextHop, Route, Rule
 
 Row = Mapping[str, Any]
@@ -18,7 +19,7 @@ _RULE_CONDITIONS = (
 _STACKED = ("vlan", "macvlan", "macvtap", "ipvlan")  # of others `link` is a peer
 _RULE_LOOKUPS = ("", "to_tbl", "lookup")
 # `ip -N`, and an iproute2 that finds no names in /etc or /usr/share, print numbers (linux/rtnetlink.h)
-_PROTOCOLS = {"0": "unspec", "1": "redirect", "2": "kernel", "3": "boot", "4": "static", "12": "bird"}
+_PROTOCOLS = {str(number): name for number, name in protocols.NAMES.items()}
 _TABLES = {"253": "default", "254": "main", "255": "local"}
 _SCOPES = {"0": "global", "200": "site", "253": "link", "254": "host", "255": "nowhere"}
 

@@ -35,6 +35,7 @@ from pytest_calico_ipip.model.nodestate import (
     Route,
     Rule,
 )
+from pytest_calico_ipip.model.protocols import protocol_name
 from pytest_calico_ipip.model.world import World
 
 RELEASES = tuple(Release(3, minor, 1, f"v3.{minor}.1") for minor in (29, 31, 32, 33, 34))
@@ -249,7 +250,7 @@ def _as_programmed(expectation: NodeExpectation, expected: ExpectedRoute) -> Rou
     if expected.kind == "workload":
         route = _route("unicast", expected.destination, NextHop(None, expected.device))
         return replace(route, scope="link", metric=1024 if late else 0)
-    protocol = str(expectation.node.configuration.device_route_protocol) if felix else "bird"
+    protocol = protocol_name(expectation.node.configuration.device_route_protocol) if felix else "bird"
     if expected.kind == "blackhole":
         return replace(_route("blackhole", expected.destination), protocol=protocol)
     tunnel = expected.kind == "tunnel"

@@ -9,6 +9,7 @@ from pytest_calico_ipip.model.absent import Absent, present
 from pytest_calico_ipip.model.checks.case import Case
 from pytest_calico_ipip.model.expected import TUNNEL_DEVICE, ExpectedRoute, underlay
 from pytest_calico_ipip.model.nodestate import Route, Rule
+from pytest_calico_ipip.model.protocols import protocol_name
 
 ROUTES = "ip-route.json"
 BIRD = "bird"
@@ -65,7 +66,7 @@ def _of_late(case: Case, route: Route) -> bool:
 
 def felix_protocols(case: Case) -> tuple[str, ...]:
     """The protocols that Felix marks its routes with: 80, or the configured one."""
-    return tuple(dict.fromkeys((str(case.expected.node.configuration.device_route_protocol), "80")))
+    return tuple(dict.fromkeys((protocol_name(case.expected.node.configuration.device_route_protocol), "80")))
 
 
 def one_or_a_leftover(case: Case, found: list[Route]) -> bool:

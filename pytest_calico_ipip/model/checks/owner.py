@@ -8,6 +8,7 @@ from pytest_calico_ipip.model.absent import Absent, Missing
 from pytest_calico_ipip.model.checks.case import Case, node_check
 from pytest_calico_ipip.model.checks.matching import BIRD, ROUTES, main_routes, matches, nic_name, settled
 from pytest_calico_ipip.model.datastore import Release
+from pytest_calico_ipip.model.protocols import protocol_name
 
 # (FelixConfiguration, BGPConfiguration) programClusterRoutes, defaults filled in (design/cluster-route-programming)
 _LEGAL_332 = {("Disabled", "Enabled"), ("Enabled", "Disabled")}
@@ -83,7 +84,7 @@ def owners_protocol(case: Case) -> None:
     if case.expected.node.configuration.wireguard:
         case.not_applicable("wireguardEnabled: WireGuard carries what goes to other nodes")
         return
-    protocol = BIRD if owner(case) == "bird" else str(case.expected.node.configuration.device_route_protocol)
+    protocol = BIRD if owner(case) == "bird" else protocol_name(case.expected.node.configuration.device_route_protocol)
     explained = [route for route in case.expected.routes if route.kind in ("tunnel", "underlay", "blackhole")]
     nic = nic_name(case, explained)
     note = _unfinished(case) or "the other owner's: an upgrade, or a change of the owner, is not finished on this node"

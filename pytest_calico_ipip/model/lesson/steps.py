@@ -19,6 +19,7 @@ from pytest_calico_ipip.model.lesson.records import Fact, Remark, Step
 from pytest_calico_ipip.model.nodestate import NextHop, Route
 from pytest_calico_ipip.model.paths import Leg, Stop
 from pytest_calico_ipip.model.points import Role
+from pytest_calico_ipip.model.protocols import protocol_name
 from pytest_calico_ipip.model.wire import Packet
 
 IPIP = 4  # the protocol number of IPv4 in IPv4
@@ -124,7 +125,7 @@ class Walk:
         values = {"network": str(route.destination), "node": self._away.name, "protocol": route.protocol}
         if route.protocol == "bird":
             yield Remark("route.by-bird", values)
-        elif configuration is not None and route.protocol == str(configuration.device_route_protocol):
+        elif configuration is not None and route.protocol == protocol_name(configuration.device_route_protocol):
             yield Remark("route.by-felix", values)
 
     def _tunnel_sends(self, packet: Packet, before: Packet | None) -> Said:
