@@ -11,7 +11,7 @@ from pytest_calico_ipip.judge.files import Folder
 from pytest_calico_ipip.judge.iptables import MAX_CHAINS, followed, protocol_name, sets_named
 from pytest_calico_ipip.judge.values import address, mapping, network, number, sequence, text
 from pytest_calico_ipip.model.absent import Absent
-from pytest_calico_ipip.model.firewall import Chains, FilterRule, Firewall
+from pytest_calico_ipip.model.firewall import IPIP_PROTOCOL, Chains, FilterRule, Firewall
 
 FILE, AFTER = "nft.json", "nft.after.json"
 _FAMILIES = ("ip", "inet")
@@ -139,9 +139,9 @@ def _rule(one: Mapping[str, Any]) -> FilterRule:
 def _match(match: Mapping[str, Any], table: str) -> tuple[str, str, str, list[str]]:
     """Protocol, source set, destination set and whatever else one match wants; "" for what it says nothing about."""
     left, right = match.get("left"), match.get("right")
+    if left in _PROTOCOL and (protocol := _protocol(right, unlike=match.get("op") == "!=")):
+        return protocol, "", "", []
     if match.get("op") in ("==", "in"):
-        if left in _PROTOCOL and isinstance(right, (str, int)):
-            return protocol_name(str(right)), "", "", []
         if left in _LOCAL and right == "local":
             return "", "", "", []
         field = mapping(mapping(left).get("payload")) if isinstance(left, dict) else {}
@@ -152,6 +152,16 @@ def _match(match: Mapping[str, Any], table: str) -> tuple[str, str, str, list[st
             if field.get("field") == "daddr":
                 return "", "", name, []
     return "", "", "", [_words(match)]
+
+
+def _protocol(right: object, *, unlike: bool) -> str:
+    """The protocol that a match on one, or on several of them, comes to for IPIP packets; "" where that is not told."""
+    several = mapping(right).get("set") if isinstance(right, dict) else [right]
+    names = [protocol_name(str(one)) for one in sequence(several) if isinstance(one, (str, int))]
+    if not names or len(names) < len(sequence(several)):
+        return ""
+    meant = (IPIP_PROTOCOL in names) is not unlike
+    return IPIP_PROTOCOL if meant else f"not {IPIP_PROTOCOL}" if unlike else next(filter(None, names), "")
 
 
 def _words(item: object) -> str:

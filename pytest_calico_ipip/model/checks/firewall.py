@@ -228,7 +228,8 @@ def _losing(chains: Chains, chain: str) -> Iterator[FilterRule]:
     for rule in walk(chains, chain):
         if rule.verdict in _LOSES and (rule.protocol == IPIP_PROTOCOL or (rule.for_all and not uncertain)):
             yield rule
-        uncertain = uncertain or (bool(rule.conditions) and rule.verdict in ("accept", "jump", "goto", "return"))
+        depends = bool(rule.conditions or rule.source_set or rule.destination_set)
+        uncertain = uncertain or (depends and rule.verdict in ("accept", "jump", "goto", "return"))
 
 
 def _judge_gate(case: Case, gate: Gate) -> None:
