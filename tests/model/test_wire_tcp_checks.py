@@ -146,6 +146,16 @@ BROKEN: dict[str, tuple[Break, set[tuple[str, str]], str]] = {
         {ENCAPSULATED},
         "none, although a transfer was completed",
     ),
+    "a SYN with another inner address at the sender's NIC": (
+        segment(inner(source=IPv4Address("192.0.2.9")), SYN, (A, "ens192")),
+        {ENCAPSULATED},
+        "not seen, although it arrived",
+    ),
+    "a SYN that no NIC saw": (
+        both(*(segment(inner(source=IPv4Address("192.0.2.9")), SYN, nic) for nic in NICS)),
+        {ENCAPSULATED},
+        "TCP SYN from 10.233.107.1",
+    ),
     "a stranger's packet between pods is bare": (
         lambda scene: scene.packets.append(
             replace(scene.packets[scene.segments(A, B, SYN, (A, "eth0"))[0]], tap=scene.tap(C, "ens192"), tcp=None)

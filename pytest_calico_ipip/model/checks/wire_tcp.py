@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from pytest_calico_ipip.model.absent import Absent
@@ -72,6 +72,7 @@ def encapsulated(world: World, source: str, destination: str) -> Judgement:
     if unknown := [node for node in (source, destination) if node not in paths.nics]:
         verdict.inconclusive[f"api/nodes.json: it has no Linux node {unknown[0]} that runs Calico"] = None
         return verdict.judgement()
+    arrived = _arrived(capture, segments, source, destination)
     at_tunnel = {_same(each): each for each in segments if each.tap == paths.tunnels[source].tap}
     for node in (source, destination):
         point = paths.nics[node]
@@ -88,6 +89,14 @@ def encapsulated(world: World, source: str, destination: str) -> Judgement:
                     Reading(f"packets/{capture.taps[point.tap].tap.file}") if point.tap is not None else None,
                 ),
             )
+        elif unseen := [syn for key, syn in arrived.items() if key not in set(map(_same, passing))]:
+            if point.tap is None or point.problem:
+                verdict.unwatched(point)
+            else:
+                what = f"{_name(unseen[0])} at {point}"
+                reading = Reading(f"packets/{capture.taps[point.tap].tap.file}")
+                observed = "not seen, although it arrived: it passed here with other addresses or not at all"
+                verdict.compare(False, Difference(what, "from pod to pod, encapsulated", observed, reading))
         for packet in passing:
             inner = packet.inner
             leg = Leg("request", inner.source, inner.destination, source, destination, True, ())
@@ -95,6 +104,18 @@ def encapsulated(world: World, source: str, destination: str) -> Judgement:
             wire_leg.outer_header(world, verdict, _name(packet), leg, point, packet, entered)
     nics = " and ".join(str(paths.nics[node]) for node in (source, destination))
     return verdict.judgement(f"nothing to judge: no TCP segment came to {nics} (see MTU-6)")
+
+
+def _arrived(
+    capture: Capture, segments: Sequence[Packet], source: str, destination: str
+) -> dict[tuple[object, ...], Packet]:
+    """The SYNs that both nodes saw, each on its pod's side of the underlay: no NIC cuts or joins them."""
+    seen: dict[str, dict[tuple[object, ...], Packet]] = {source: {}, destination: {}}
+    for packet in segments:
+        node = capture.taps[packet.tap].tap.node
+        if packet.tcp is not None and packet.tcp.flags & SYN and len(packet.headers) == 1 and node in seen:
+            seen[node].setdefault(_same(packet), packet)
+    return {key: packet for key, packet in seen[source].items() if key in seen[destination]}
 
 
 def tunnelled(world: World, source: str, destination: str) -> bool:
