@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from ipaddress import IPv4Address
@@ -15,6 +16,7 @@ _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")  # a DNS subdomain, 
 ADDRESS = "projectcalico.org/IPv4Address"
 _TUNNEL = "projectcalico.org/IPv4IPIPTunnelAddr"
 _REFLECTOR = "projectcalico.org/RouteReflectorClusterID"
+_FLOATING = "cni.projectcalico.org/floatingIPs"
 TEST_LABEL = ("app", "sleep-curl")
 
 
@@ -169,7 +171,17 @@ def pod(item: Item, under_test: bool) -> Pod:
         readiness_told=bool(conditions),
         deleting=metadata.get("deletionTimestamp") is not None,
         under_test=under_test,
+        floating=_floating(text(mapping(metadata.get("annotations")).get(_FLOATING))),
     )
+
+
+def _floating(annotation: str) -> tuple[IPv4Address, ...]:
+    """The annotation's JSON list of addresses, IPv4's alone; nothing where it is none."""
+    try:
+        found = json.loads(annotation) if annotation else []
+    except (ValueError, RecursionError):
+        return ()
+    return tuple(ip for ip in map(address, sequence(found)) if ip is not None)
 
 
 def leaving(item: Item) -> bool:

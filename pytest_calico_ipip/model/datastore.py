@@ -145,6 +145,7 @@ class Pod:
     deleting: bool = False
     readiness_told: bool = True  # False: the object has no conditions, and is taken as ready
     under_test: bool = False  # ours: label app=sleep-curl (in a live run also the run's label)
+    floating: tuple[IPv4Address, ...] = ()  # addresses that its node translates to its own (annotation floatingIPs)
 
     @property
     def ended(self) -> bool:

@@ -385,6 +385,31 @@ def second_block(protocol: str) -> Change:
     )  # fmt: skip
 
 
+def floating(root: Path) -> None:
+    """The second node's pod has a floating address: a route to its interface, which BIRD announces."""
+    address = "10.233.70.9"
+    row = {"type": "unicast", "dst": address, "gateway": "10.7.120.12", "dev": "tunl0", "table": "main",
+           "protocol": "bird", "scope": "global", "flags": ["onlink"]}  # fmt: skip
+
+    def annotated(items: list[Row]) -> None:
+        pod = next(item for item in items if item["metadata"]["name"] == "sleep-curl-2")
+        pod["metadata"]["annotations"]["cni.projectcalico.org/floatingIPs"] = json.dumps([address, "fd00::9"])
+
+    def held(root: Path) -> None:
+        for node in (N1, N3):
+            path = root / "nodes" / node / "birdcl-routes.txt"
+            line = f"{address}/32     via 10.7.120.12 on ens192 [Mesh_10_7_120_12 17:48:50] * (100/0) [i]\n"
+            path.write_text(path.read_text() + line)
+
+    together(
+        felix_says(floatingIPs="Enabled"),
+        api("pods", annotated),
+        on(N2, "ip-route.json", lambda rows: rows.append({**_to_pods(rows)[0], "dst": address})),
+        *(on(node, "ip-route.json", lambda rows: rows.append(dict(row))) for node in (N1, N3)),
+        held,
+    )(root)
+
+
 def more_pools(root: Path) -> None:
     """A VXLAN pool with a block a node, one without encapsulation, a disabled IPIP pool; and IPv6 beside it all."""
     specs = [

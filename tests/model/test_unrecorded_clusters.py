@@ -57,6 +57,12 @@ CLUSTERS: dict[str, tuple[str, Change]] = {
     "another deviceRouteProtocol": (
         FELIX, together(routes_as(*NODES, protocol="99", mtu=1480), felix_says(deviceRouteProtocol=99))
     ),
+    "a deviceRouteProtocol that iproute2 has a name for": (
+        FELIX, together(routes_as(*NODES, protocol="openr", mtu=1480), felix_says(deviceRouteProtocol=99))
+    ),
+    "a deviceRouteProtocol that the kernel has a name for": (
+        FELIX, together(routes_as(*NODES, protocol="static", mtu=1480), felix_says(deviceRouteProtocol=4))
+    ),
     # MTUs
     "underlay 1450": (ALWAYS, mtu(1450, 1430)),
     "underlay 9001": (FELIX, mtu(9001, 8981)),
@@ -89,6 +95,7 @@ CLUSTERS: dict[str, tuple[str, Change]] = {
     "two families, IPv6's VXLAN with an MTU": (
         ALWAYS, together(clusters.dual_stack_by_vxlan, mtu(1500, 1480, 1400), felix_says(vxlanMTUV6=1400))
     ),
+    "a floating address": (ALWAYS, clusters.floating),
     "a node without workload": (ALWAYS, clusters.no_workload),
     "pods that have ended, or are about to": (ALWAYS, clusters.ended_pods),
     "host-local": (ALWAYS, clusters.host_local),

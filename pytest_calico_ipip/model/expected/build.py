@@ -52,6 +52,7 @@ class _Cluster:
     datastore: Datastore
     pods: tuple[tuple[Pod, _Placed, bool], ...]  # live, by IPIP; True: its address is borrowed
     blocks: tuple[tuple[Block, _Placed | None], ...]  # of IPIP pools; None: affine to no node of the cluster
+    floating: tuple[tuple[Pod, _Placed], ...]  # live pods, with each further address that leads to them
     passing: tuple[tuple[Pod, _Placed], ...]  # pods that start or end, with an address that they have still or already
     tunnels: tuple[_Placed, ...]
     allocations: tuple[tuple[Allocation, _Placed], ...]
@@ -92,6 +93,13 @@ class _Cluster:
         return cls(
             datastore=datastore,
             pods=tuple(pods),
+            floating=tuple(
+                (pod, place)
+                for pod in datastore.pods
+                if pod.phase == "Running" and not pod.host_network
+                for ip in pod.floating
+                if (place := placed(IPv4Network(ip), pod.node)) is not None
+            ),
             passing=tuple(
                 (pod, place)
                 for pod in datastore.pods
@@ -190,8 +198,12 @@ def _routes(cluster: _Cluster, node: ClusterNode, pods: tuple[LocalPod, ...]) ->
             yield from _remote(node, place, "", f"tunnel address of {place.owner.name}")
     for allocation, place in cluster.allocations:
         yield from _allocated(node, allocation, place)
+    for pod, place in cluster.floating:
+        # Felix routes it to the pod's interface as the pod's own (endpoint_mgr.go), and BIRD announces it
+        yield from _may_be(node, pod, place, f"floating address of pod {pod.key}")
     for pod, place in cluster.passing:
-        yield from _passing(node, pod, place)
+        # as `_allocated`, where IPAM is not Calico's, and says nothing of single addresses
+        yield from _may_be(node, pod, place, f"pod {pod.key} on {place.owner.name}, which starts or ends")
 
 
 def _remote(node: ClusterNode, place: _Placed, requirement: str, why: str) -> Iterator[ExpectedRoute]:
@@ -245,9 +257,8 @@ def _allocated(node: ClusterNode, allocation: Allocation, place: _Placed) -> Ite
         yield from _remote(node, place, "", why)
 
 
-def _passing(node: ClusterNode, pod: Pod, place: _Placed) -> Iterator[ExpectedRoute]:
-    """As `_allocated`, where IPAM is not Calico's, and says nothing of single addresses."""
-    why = f"pod {pod.key} on {place.owner.name}, which starts or ends"
+def _may_be(node: ClusterNode, pod: Pod, place: _Placed, why: str) -> Iterator[ExpectedRoute]:
+    """A route to a pod that nothing wants: by its interface on its own node, to that node on others."""
     if place.owner.name == node.name:
         device = workload_interface(pod.namespace, pod.name, node.configuration.interface_prefix)
         yield ExpectedRoute(place.network, "workload", None, device, "", why)
