@@ -22,6 +22,10 @@ MARK = b"=== calico-ipip answer ===\n"
 RUN = r"""
 run() { _f=$1; shift; "$@" >"$_f" 2>"$_f.stderr"; _s=$?; echo "$_s $_f" >>status; return $_s; }
 """
+# asked by name for a device that is not there, the kernel may load the module of that name: ipip, which makes tunl0
+THERE = r"""
+there() { while read -r _name _rest; do [ "$_name" = "$1:" ] && return; done </proc/net/dev; return 1; }
+"""
 PRELUDE = (
     r"""
 umask 077

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from pytest_calico_ipip.remote import PRELUDE
+from pytest_calico_ipip.remote import PRELUDE, THERE
 
 # In /proc/sys: what Calico sets, and what can undo it
 _SYSCTL = (
@@ -97,6 +97,11 @@ nftables() {
   if ! has_nftables; then echo "no nftables in this kernel" >&2; echo '{"nftables": []}'; return 0; fi
   nft -j list ruleset
 }
+# the module has a parameter, which is shown there whether it is loaded or built in
+sets() {
+  if [ ! -d /sys/module/ip_set ]; then echo "no sets in this kernel" >&2; return 0; fi
+  ipset list
+}
 # by_iptables FILE NFT_FILE: FILE is written where NFT_FILE has such rules, or nft could not say
 by_iptables() {
   [ -s "$2" ] && ! grep -qs '"xt"' "$2" && return
@@ -108,11 +113,19 @@ of_iptables() {
   echo "nftables may hold rules of iptables, and there is no iptables-nft-save to read them with" >&2; return 127
 }
 """
+_OFFLOADS = r"""
+offloads() {
+  if ! there tunl0; then echo "netlink error: No such device" >&2; return 1; fi
+  ethtool -k tunl0
+}
+"""
 _FUNCTION = {
     "calico-mtu.txt": 'cat "$root/var/lib/calico/mtu"',
     "sysctl.txt": "sysctls",
     "iptables-save.txt": "legacy",
+    "ipset.txt": "sets",
     "nft.json": "nftables",
+    "ethtool-tunl0.txt": "offloads",
 }
 _AFTER_FUNCTION = {"iptables-save.after.txt": "legacy", "nft.after.json": "nftables"}
 
@@ -161,6 +174,8 @@ _find() {
 }
 """
     + _FIREWALL
+    + THERE
+    + _OFFLOADS
 )
 
 

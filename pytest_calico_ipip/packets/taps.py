@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pytest_calico_ipip.model.wire import Tap
-from pytest_calico_ipip.remote import RUN, Remote, Unpacked, untar
+from pytest_calico_ipip.remote import RUN, THERE, Remote, Unpacked, untar
 
 SNAP_LENGTH = 256  # bytes: Ethernet, two IP headers with options, ICMP and what we look at of its data
 BUFFER_KIB = 512  # of kernel memory for each tap: some thousand packets of ours, a quarter of tcpdump's default
@@ -30,8 +30,6 @@ LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"; export LC_ALL PATH
 d=$(mktemp -d "${TMPDIR:-/tmp}/calico-ipip.XXXXXX") && cd "$d" || exit 96
 pids=
 tap() { _n=$1; shift; "$@" >"$_n.pcap" 2>"$_n.stderr" </dev/null & pids="$pids $!"; eval "p$_n=\$!"; }
-# asked for a device that is not there, the kernel loads the module of that name: ipip, which makes tunl0
-there() { while read -r _name _rest; do [ "$_name" = "$1:" ] && return; done </proc/net/dev; return 1; }
 absent() { : >"$1.pcap"; echo "tcpdump: $2: No such device exists" >"$1.stderr"; eval "p$1="; }
 # is tap $1 listening (0), still starting (1), or ended (2)?
 state() {
@@ -97,7 +95,7 @@ def opening(plans: Sequence[Plan], count: int, seconds: float = LISTEN_SECONDS) 
         lines.append(f"{guard}tap {number} {plan.command(count)}{otherwise}")
     numbers = " ".join(str(number) for number in range(len(plans)))
     most = QUICK + round(2 * (seconds - QUICK / 10))
-    return _OPEN + "\n".join(lines) + f'\nleft="{numbers}"; quick={QUICK}; most={most}' + _WAIT
+    return THERE + _OPEN + "\n".join(lines) + f'\nleft="{numbers}"; quick={QUICK}; most={most}' + _WAIT
 
 
 @dataclass
