@@ -31,6 +31,8 @@ PLURALS = {
     "ServiceAccount": "/api/v1/namespaces/{namespace}/serviceaccounts",
     "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
     "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+    "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/roles",
+    "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings",
 }
 PODS = "/api/v1/namespaces/calico-ipip/pods"
 NODE = "virtnest-rook-ceph-2"
@@ -94,13 +96,18 @@ def show_on_node(path: str) -> None:
 
 def by_ssh(api: Api) -> dict[str, Any]:
     """Pytest here, with the account's token and no other."""
+    return conform(api, "--ipip-node-access=ssh")
+
+
+def conform(api: Api, *arguments: str) -> dict[str, Any]:
+    """The suite here, with the account's token and no other: its status, and what it said."""
     path = "/api/v1/namespaces/calico-ipip/serviceaccounts/calico-ipip/token"
     issued = api.send("POST", path, {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}})
     config = yaml.safe_load(KUBECONFIG.read_text())
     config["users"][0]["user"] = {"token": issued["status"]["token"]}
     Path("kubeconfig").write_text(json.dumps(config))
-    arguments = ["--kubeconfig=kubeconfig", "--ipip-node-access=ssh", "-q", "-p", "no:cacheprovider"]
-    command = [sys.executable, "-m", "pytest", *arguments, str(ROOT / "conformance")]
+    options = ["--kubeconfig=kubeconfig", *arguments, "-q", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", *options, str(ROOT / "conformance")]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=150)
     return {"status": done.returncode, "said": done.stdout}
 

@@ -18,10 +18,14 @@ import yaml
 from kubernetes import client
 
 from pytest_calico_ipip import in_job
+from pytest_calico_ipip.cluster import helper_pods, pods
 from pytest_calico_ipip.lab.api import podsecurity
+from pytest_calico_ipip.options import BY_FLAG
+from pytest_calico_ipip.settings import Settings
 from tests.live.private_network import ROOT
 
 DEPLOY = ROOT / "deploy"
+RBAC_NAMESPACE = (DEPLOY / "rbac-namespace.yaml").read_text()
 MODELS = {
     "Namespace": client.V1Namespace,
     "ServiceAccount": client.V1ServiceAccount,
@@ -65,6 +69,21 @@ def test_the_job_s_pod_is_fit_for_restricted() -> None:
     assert podsecurity.refusal(labels, template()["spec"]) == ""
 
 
+def test_the_one_namespace_of_a_run_admits_its_helper_pods() -> None:
+    """Nodes are reached by them where nothing else is said; the label for ssh alone, in its comment, refuses them."""
+    labels = next(one for one in documents("rbac-namespace.yaml") if one["kind"] == "Namespace")["metadata"]["labels"]
+    helper = helper_pods.manifest({"name": "h"}, "n1", Settings())["spec"]
+    tested = pods.manifest({"name": "p"}, "n1", Settings())["spec"]
+    assert podsecurity.refusal(labels, helper) == ""
+    strict = re.search(
+        r"^# +kubectl label --overwrite namespace calico-ipip (\S+)=(\S+)$", RBAC_NAMESPACE, re.MULTILINE
+    )
+    assert strict is not None
+    assert podsecurity.refusal({strict[1]: strict[2]}, helper) != ""
+    assert podsecurity.refusal({strict[1]: strict[2]}, tested) == ""
+    assert podsecurity.refusal({strict[1]: strict[2]}, template()["spec"]) == ""
+
+
 def test_the_job_names_what_there_is() -> None:
     """Its service account is rbac.yaml's, its module and options are ours, and its deadline is beyond a run's own."""
     account = next(one for one in documents("rbac.yaml") if one["kind"] == "ServiceAccount")["metadata"]
@@ -75,9 +94,6 @@ def test_the_job_names_what_there_is() -> None:
     )
     container = template()["spec"]["containers"][0]
     assert container["command"] == ["python", "-m", in_job.__name__]
-    from pytest_calico_ipip.options import BY_FLAG
-    from pytest_calico_ipip.settings import Settings
-
     flags = [word.partition("=")[0] for word in container["args"] if re.match("--(ipip|kubeconfig)", word)]
     assert set(flags) <= set(BY_FLAG)
     assert job["spec"]["activeDeadlineSeconds"] > Settings().longest
