@@ -31,7 +31,7 @@ def remove_expired(api: Api) -> list[str]:
 
 def _delete(api: Api, *, only_expired: bool) -> list[str]:
     deleted = []
-    refused: list[ApiRefusal] = []
+    refused: list[tuple[str, ApiRefusal]] = []
     now = datetime.now(timezone.utc)
     for kind, path, owned in (
         ("namespace", "/api/v1/namespaces", _own_namespace),
@@ -45,6 +45,7 @@ def _delete(api: Api, *, only_expired: bool) -> list[str]:
                 continue
             name, namespace = metadata["name"], metadata.get("namespace")
             target = f"/api/v1/namespaces/{namespace}/pods/{name}" if kind == "pod" else f"/api/v1/namespaces/{name}"
+            what = f"{kind} {namespace}/{name}" if kind == "pod" else f"{kind} {name}"
             try:
                 # of the very object that was looked at: one with the same name made since is another's
                 api.send(
@@ -54,12 +55,14 @@ def _delete(api: Api, *, only_expired: bool) -> list[str]:
                 )
             except ApiRefusal as refusal:
                 if refusal.status not in (404, 409):
-                    refused.append(refusal)  # it may be another's: what is ours comes after it
+                    refused.append((what, refusal))  # it may be another's: what is ours comes after it
             else:
-                deleted.append(f"{kind} {namespace}/{name}" if kind == "pod" else f"{kind} {name}")
+                deleted.append(what)
     if refused:
-        first, done = refused[0], f" (deleted: {', '.join(deleted)})" if deleted else ""
-        raise type(first)(first.status, first.problem.rstrip(".") + done, first.remedy)
+        (what, first), more = refused[0], len(refused) - 1
+        left = f"{what} and {more} more were" if more else f"{what} was"
+        done = f" (deleted: {', '.join(deleted)})" if deleted else ""
+        raise type(first)(first.status, f"{left} not deleted: {first.problem.rstrip('.')}{done}", first.remedy)
     return deleted
 
 

@@ -202,7 +202,7 @@ class Sitting:
             removed = cleanup.remove_expired(api)
         except IpipError as error:
             if not self._told(error.problem):
-                self.problems.append(f"leftovers of earlier runs could not be looked for: {error.problem}")
+                self.problems.append(f"leftovers of earlier runs: {error.problem}")
             return
         if removed:
             self._tell(f"Removed what an interrupted run had left: {', '.join(removed)}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ import yaml
 
 from pytest_calico_ipip.cluster.calico import GROUPS, NATIVE, STORED, CalicoGroup
 from pytest_calico_ipip.cluster.nodes import list_nodes
+from pytest_calico_ipip.cluster.pods import EXPIRES, RUN_LABEL, manifest
 from pytest_calico_ipip.cluster.rights import needed
 from pytest_calico_ipip.errors import SetupProblem
 from pytest_calico_ipip.evidence import Evidence
@@ -45,6 +47,7 @@ OPTIONAL = {
     ("create", "networkpolicies"),
 }
 Document = dict[str, Any]
+LEFT = {"labels": {RUN_LABEL: "0ld"}, "annotations": {EXPIRES: "2026-01-01T00:00:00Z"}}
 
 
 def documents(file: str) -> list[Document]:
@@ -149,6 +152,16 @@ class Cluster:
             if "pytest-calico-ipip/run" in one["metadata"].get("labels", {})
             and "deletionTimestamp" not in one["metadata"]
         ]
+
+
+def lone_pod(namespace: str = "default") -> Document:
+    """What an interrupted run with --ipip-namespace has left, its time over."""
+    return manifest({**LEFT, "name": "sleep-curl-0ld-1", "namespace": namespace}, "n1", Settings())
+
+
+def lost_namespace() -> Document:
+    """What one without that option has left."""
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {**LEFT, "name": "sleep-curl-0ld"}}
 
 
 @pytest.fixture(scope="module")
@@ -261,6 +274,41 @@ def test_without_one_right_the_run_names_it(cluster: Cluster, file: str, role: s
         assert f"--as={USER}" in caught.value.remedy
         assert "kubectl apply -f" in caught.value.remedy
         assert not [one for one in cluster.asked if one.resource == "namespaces" and one.verb == "create"]
+    assert cluster.left() == []
+
+
+@pytest.mark.parametrize(
+    ("file", "resource", "left", "words"),
+    [
+        (
+            OWN,
+            "pods",
+            lone_pod(),
+            "pod default/sleep-curl-0ld-1 was not deleted: .* delete pods in the namespace default",
+        ),
+        (THERE, "namespaces", lost_namespace(), "namespace sleep-curl-0ld was not deleted: .* delete namespaces .*"),
+    ],
+)
+def test_a_leftover_that_a_run_may_not_remove_is_one_sentence(
+    cluster: Cluster, file: str, resource: str, left: Document, words: str
+) -> None:
+    """Each file lacks the right to what runs under the other one leave: it stays, and the run is as ever."""
+    cluster.remove_rights()
+    cluster.apply([*documents(file), left])
+    try:
+        (told,) = (problem for problem in cluster.run(NAMESPACES[file]) if "may not" in problem)
+        assert re.fullmatch(f"leftovers of earlier runs: {words}", told)
+        assert cluster.left() == [left["metadata"]["name"]]
+    finally:
+        metadata = left["metadata"]
+        cluster.api.call(cluster.api.store.delete, resource, metadata.get("namespace"), metadata["name"])
+
+
+def test_what_runs_in_one_namespace_left_there_is_removed(cluster: Cluster) -> None:
+    """Under the rules that are theirs."""
+    cluster.remove_rights()
+    cluster.apply([*documents(THERE), lone_pod("calico-ipip")])
+    assert [problem for problem in cluster.run(NAMESPACES[THERE]) if "leftovers" in problem] == []
     assert cluster.left() == []
 
 
