@@ -32,11 +32,19 @@ ln -sfn /proc/1/root/run/netns /run/netns
 capabilities=$1; shift; unset TMPDIR
 exec setpriv --no-new-privs --inh-caps "$capabilities" --bounding-set "$capabilities" -- "$@"
 """
+# it becomes an ordinary user, takes one packet, and ends
+TAP = "timeout 10 tcpdump -p -i lo -n -c 1 -w - icmp 2>/tmp/said >/tmp/taken & tap=$!"
+LISTENS = "until grep -q 'listening on' /tmp/said || ! test -e /proc/$tap; do sleep 0.1; done"
+PACKET = "ping -c1 -W1 127.0.0.1"
+TAKEN = f"{TAP}; {LISTENS}; {PACKET}; wait $tap"
 NEEDS = {
     "NET_RAW": "ping -c1 -W1 127.0.0.1",
     "NET_ADMIN": "ipset list",
     "SYS_ADMIN": "ip netns exec cni-1 true",
     "SYS_PTRACE": "test -e /run/netns/cni-1",
+    "SETUID": TAKEN,
+    "SETGID": TAKEN,
+    "KILL": f"{TAP}; {LISTENS}; pkill -INT -x tcpdump; told=$?; {PACKET}; wait $tap; (exit $told)",
 }
 
 
