@@ -99,6 +99,16 @@ def test_the_job_names_what_there_is() -> None:
     assert job["spec"]["activeDeadlineSeconds"] > Settings().longest
 
 
+def test_the_build_context_is_what_is_copied() -> None:
+    """Neither .git nor .venv goes to the builder, podman's (.containerignore) or docker's (.dockerignore)."""
+    copied = re.findall(r"^COPY (?!--)(.*) \S+$", (DEPLOY / "Containerfile.runner").read_text(), re.MULTILINE)
+    ignored, *rest = re.findall(r"^[^#\s]+$", (ROOT / ".containerignore").read_text(), re.MULTILINE)
+    assert ignored == "*"
+    assert [f"!{name}" for line in copied for name in line.split()] == rest[:-1]
+    assert rest[-1] == "**/__pycache__"
+    assert (ROOT / ".dockerignore").read_text() == (ROOT / ".containerignore").read_text()
+
+
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, str]:
     """Exit status and log of the Job's command, on recorded evidence."""
