@@ -56,6 +56,21 @@ def test_an_allow_policy_adds_to_it() -> None:
     assert of(ONE, block) == Isolation(egress=("--destination 10.0.0.0/8",))
 
 
+def test_a_global_policy_that_denies() -> None:
+    """With a low order it drops before Kubernetes' policies are asked; last, or without a rule, what none is about."""
+    allow = policy({"policyTypes": ["Ingress"], "ingress": [{}]})
+    drops = {"types": ["Ingress", "Egress"], "ingress": [{"action": "Deny"}], "egress": [{"action": "Deny"}]}
+    early: dict[str, Any] = {"spec": {**drops, "order": 10}}
+    last: list[dict[str, Any]] = [{"spec": drops}, {"spec": {**drops, "order": 2000}}]
+    bare: dict[str, Any] = {"spec": {"types": ["Ingress", "Egress"], "order": 10}}
+    assert isolation(ONE, [allow], PODS, NAMESPACES, [early]) == Isolation((), ())
+    for one in (*last, bare):
+        assert isolation(ONE, [], PODS, NAMESPACES, [one]) == Isolation((), ())
+        assert isolation(ONE, [allow], PODS, NAMESPACES, [one]) == Isolation(("",), ())
+    others: dict[str, Any] = {"spec": {**drops, "selector": "app == 'other'"}}
+    assert isolation(ONE, [], PODS, NAMESPACES, [others]) == OPEN
+
+
 def test_what_the_firewall_makes_of_it() -> None:
     """A denied pod's chain ends in a drop instead of its profiles; an allowed peer is marked first; open is as ever."""
     plain = firewall.PodRules("cali1", "a")

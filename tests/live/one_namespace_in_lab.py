@@ -1,4 +1,6 @@
-"""Runs inside a lab: the suite with the rights of deploy/rbac-namespace.yaml and helper pods; prints JSON.
+"""Runs inside a lab: the suite with deploy/rbac-namespace.yaml's rights, where nothing is allowed; prints JSON.
+
+Both kinds of a default deny are there: a NetworkPolicy of the namespace, and Calico's for the whole cluster.
 
 Usage (inside a lab, in a directory of its own): python -m tests.live.one_namespace_in_lab
 """
@@ -17,15 +19,36 @@ from pytest_calico_ipip.settings import Settings
 from tests.live.as_account_in_lab import DEPLOY, KUBECONFIG, PLURALS, conform
 
 NAMESPACE = "calico-ipip"
+DENY = {
+    "/apis/networking.k8s.io/v1/namespaces/calico-ipip/networkpolicies": {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "default-deny", "namespace": NAMESPACE},
+        "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]},
+    },
+    "/apis/crd.projectcalico.org/v1/globalnetworkpolicies": {
+        "apiVersion": "crd.projectcalico.org/v1",
+        "kind": "GlobalNetworkPolicy",
+        "metadata": {"name": "default.default-deny"},
+        "spec": {"selector": "all()", "types": ["Ingress", "Egress"]},
+    },
+}
 ARGUMENTS = (f"--ipip-namespace={NAMESPACE}", "--ipip-node-access=auto")
 
 
 def main() -> dict[str, Any]:
-    """The file as it is, a run in its namespace, and what that leaves there."""
+    """The file as it is, a run in its namespace, what that leaves there; and a run that may allow nothing."""
     api = Api.connect(Settings(kubeconfig=KUBECONFIG))
     for one in yaml.safe_load_all((DEPLOY / "rbac-namespace.yaml").read_text()):
         api.send("POST", PLURALS[one["kind"]].format(**one["metadata"]), one)
-    return {"run": conform(api, *ARGUMENTS, "--ipip-evidence=evidence"), "left": left(api)}
+    for path, policy in DENY.items():
+        api.send("POST", path, policy)
+    told = {"run": conform(api, *ARGUMENTS, "--ipip-evidence=evidence"), "left": left(api)}
+    path = f"{PLURALS['Role'].format(namespace=NAMESPACE)}/calico-ipip-pods"
+    role = json.loads(api.get(path))
+    role["rules"] = [rule for rule in role["rules"] if rule["resources"] != ["networkpolicies"]]
+    api.send("PUT", path, role)
+    return {**told, "denied": conform(api, *ARGUMENTS, "--ipip-report=denied.json")}
 
 
 def left(api: Api) -> list[str]:

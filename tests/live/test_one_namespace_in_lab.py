@@ -1,4 +1,7 @@
-"""The suite in one namespace, under deploy/rbac-namespace.yaml's rules, on a real network and by helper pods."""
+"""The suite in one namespace, under deploy/rbac-namespace.yaml's rules, on a real network and by helper pods.
+
+Nothing is allowed there but what a policy allows: a default deny of the namespace's, and one of the whole cluster's.
+"""
 
 from __future__ import annotations
 
@@ -54,3 +57,13 @@ def test_its_namespace_admits_helper_pods_and_they_prove_the_network(told: dict[
 def test_nothing_is_left(told: dict[str, Any]) -> None:
     """No pod of the run."""
     assert told["left"] == []
+
+
+def test_a_default_deny_is_lifted_by_the_run_s_own_policy_alone(told: dict[str, Any], directory: Path) -> None:
+    """The run above is green. Without the right to that policy it says so, and whose rule dropped its packets."""
+    assert told["denied"]["status"] == 1
+    report = json.loads((directory / "denied.json").read_text())
+    failed = {one["id"] for one in report["requirements"] if one["outcome"] == "failed"}
+    assert {"PATH-1", "PATH-6"} <= failed
+    assert "may not create networkpolicies.networking.k8s.io in the namespace calico-ipip" in told["denied"]["said"]
+    assert {one["id"] for one in report["causes"]} == {"policy-denies"}

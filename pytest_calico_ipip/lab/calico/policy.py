@@ -1,6 +1,7 @@
 """Kubernetes' NetworkPolicies as iptables matches for one pod: who may reach it, and whom it may reach. Pure.
 
-Of Calico's own kinds a GlobalNetworkPolicy counts that denies everything, before Kubernetes' policies are asked.
+Of Calico's own kinds a GlobalNetworkPolicy counts that only denies: before Kubernetes' policies are asked, or after
+them, where it drops what none of them is about.
 """
 
 from __future__ import annotations
@@ -59,16 +60,21 @@ def isolation(
             ]
             ways[way] = tuple(dict.fromkeys(found))
     for policy in everywhere:
-        if _denies(policy["spec"]) and _selects(policy["spec"].get("selector") or "all()", pod):
-            ways.update(dict.fromkeys(_calico_types(policy["spec"]), ()))
+        spec = policy["spec"]
+        if _denies(spec) and _selects(spec.get("selector") or "all()", pod):
+            ways.update({way: () for way in _calico_types(spec) if _first(spec, way) or ways[way] is None})
     return Isolation(ways["Ingress"], ways["Egress"])
 
 
 def _denies(spec: Object) -> bool:
-    """Whether it drops everything before Kubernetes' policies could let it through."""
-    rules = [rule for way in ("ingress", "egress") for rule in spec.get(way) or ()]
-    first = spec.get("order", _KUBERNETES_ORDER) < _KUBERNETES_ORDER
-    return first and all(rule == {"action": "Deny"} for rule in rules)
+    """Whether it lets nothing through: it has no rule, or rules that deny everything."""
+    return all(rule == {"action": "Deny"} for way in ("ingress", "egress") for rule in spec.get(way) or ())
+
+
+def _first(spec: Object, way: str) -> bool:
+    """Whether it drops before Kubernetes' policies could let it through. Without a rule it leaves that to them."""
+    order = spec.get("order")
+    return order is not None and order < _KUBERNETES_ORDER and bool(spec.get(way.lower()))
 
 
 def _calico_types(spec: Object) -> Sequence[str]:
