@@ -97,9 +97,9 @@ nftables() {
   if ! has_nftables; then echo "no nftables in this kernel" >&2; echo '{"nftables": []}'; return 0; fi
   nft -j list ruleset
 }
-# the module has a parameter, which is shown there whether it is loaded or built in
+# the module has a parameter, which is shown there whether it is loaded or built in; where nothing is shown, ask
 sets() {
-  if [ ! -d /sys/module/ip_set ]; then echo "no sets in this kernel" >&2; return 0; fi
+  if [ -d /sys/module ] && [ ! -d /sys/module/ip_set ]; then echo "no sets in this kernel" >&2; return 0; fi
   ipset list
 }
 # by_iptables FILE NFT_FILE: FILE is written where NFT_FILE has such rules, or nft could not say

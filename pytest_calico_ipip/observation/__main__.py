@@ -24,9 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--node-access", choices=("ssh", "pod"), default="ssh", help="how the nodes are reached")
     parser.add_argument("--settle", type=float, default=5.0)
     parser.add_argument("--pod-timeout", type=float, default=120.0)
-    parser.add_argument(
-        "--keep", action="store_true", help="delete nothing: a lab ends with all that is in it"
-    )
+    parser.add_argument("--keep", action="store_true", help="delete nothing: a lab ends with all that is in it")
     options = parser.parse_args(arguments)
     if options.directory.exists() and any(options.directory.iterdir()):
         parser.error(f"{options.directory} is not empty")
