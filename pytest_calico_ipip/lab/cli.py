@@ -91,7 +91,8 @@ def _add_lab_options(parser: argparse.ArgumentParser) -> None:
         "--profile",
         choices=tuple(PROFILES),
         default="bird",
-        help="the Calico generation: who programs the routes, and which metrics they have (bird: BIRD, none)",
+        help="the Calico generation: who programs the routes, with which metrics (bird: BIRD, none); nft: as bird, the "
+        "firewall by nftables, in a kernel that has both ipip and nftables",
     )
     add("--ipip-mode", choices=("Always", "CrossSubnet"), default="Always", help="the pools' ipipMode (Always)")
     add(
@@ -168,13 +169,16 @@ def _run_from(started: float, options: argparse.Namespace, command: list[str] | 
         outside = str(directory.path)
         seen = windows(cwd, [*options.writable, outside], os.environ.get("PATH", ""), command)
         job = Job(spec, tuple(command), cwd, dict(os.environ), seen, outside, started)
-        failure = directory.path / "failure"
+        failure, refusal = directory.path / "failure", directory.path / "refusal"
         try:
             status = kernel.run(options.kernel, job, directory)
         except LabUsageError:
             raise
         except LabError as error:
             _explain(directory, str(error), "kernel.log", "lab.log")
+            return 125
+        if refusal.exists():
+            _explain(directory, refusal.read_text(errors="replace"))
             return 125
         if failure.exists():
             _explain(directory, failure.read_text(errors="replace"), "lab.log")

@@ -12,3 +12,7 @@ class LabError(Exception):
 
 class LabUsageError(LabError):
     """The command line asks for something that cannot be (exit status 2)."""
+
+
+class LabRefusedError(LabError):
+    """The machine cannot carry such a lab (exit status 125): the sentences say all, and no log says more."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from .environment import command_environment
-from .errors import LabError
+from .errors import LabError, LabRefusedError
 from .kernel.job import Job
 from .kernel.namespaces import FORWARDED
 from .kernel.paths import STATE
@@ -190,7 +190,7 @@ class Lab:
         outside = Path(self._job.outside)
         reason = str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {error}"
         self._note("failed: " + (reason if isinstance(error, LabError) else traceback.format_exc()))
-        (outside / "failure").write_text(reason)
+        (outside / ("refusal" if isinstance(error, LabRefusedError) else "failure")).write_text(reason)
         logs = outside / "logs"
         logs.mkdir(exist_ok=True)
         for log in STATE.rglob("*.log"):

@@ -13,6 +13,7 @@ class Profile:
     name: str
     version: str  # what ClusterInformation and calico-node's image say
     felix_routes: bool = False  # Felix programs IPIP routes; else BIRD does
+    nftables: bool = False  # Felix programs the firewall with nftables; else with iptables and ipset
     metric: int = 0  # of routes to local pods, and of those that BIRD learns from its peers
     bgp_configuration: bool = False  # a default BGPConfiguration exists, with nothing in it
     creation_timestamp: bool = True  # Calico's client stores an unset creationTimestamp, too
@@ -24,6 +25,7 @@ PROFILES: Mapping[str, Profile] = {
     profile.name: profile
     for profile in (
         Profile("bird", "v3.31.7"),
+        Profile("nft", "v3.31.7", nftables=True),
         Profile("bird-3.32", "v3.32.1", metric=1024, bgp_configuration=True),
         Profile(
             "felix",

@@ -61,7 +61,7 @@ class LabSpec:
     """Everything that the command line decides about a lab."""
 
     nodes: int = 3
-    profile: str = "bird"  # bird, bird-3.32, felix
+    profile: str = "bird"  # bird, nft, bird-3.32, felix
     ipip_mode: str = "Always"
     subnets: int = 1
     faults: tuple[str, ...] = ()

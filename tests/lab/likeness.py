@@ -57,6 +57,27 @@ def sets(text: str) -> dict[str, list[str]]:
     return found
 
 
+def nftables(text: str) -> dict[str, Any]:
+    """`nft -j list ruleset` by chain, set and map: what each is and holds, without handles and counters.
+
+    Rules are in their order; members and the chains themselves are in none. What the node's own set holds is its own.
+    """
+    found: dict[str, Any] = {}
+    for entry in json.loads(text)["nftables"]:
+        [(kind, each)] = entry.items()
+        if kind == "metainfo":
+            continue
+        each.pop("handle")
+        if kind == "rule":
+            shown = [one for one in each["expr"] if "counter" not in one]
+            found[f"chain {each['chain']}"].append({**each, "expr": shown})
+        else:
+            members = sorted(json.dumps(one) for one in each.pop("elem", ()))
+            found[f"{kind} {each['name']}"] = [each, *members]
+    found["set cali40this-host"] = found["set cali40this-host"][:1]
+    return found
+
+
 def lines(text: str) -> list[str]:
     """Anything else."""
     return [line.rstrip() for line in names(text).splitlines()]

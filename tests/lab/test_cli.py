@@ -28,6 +28,7 @@ from pytest_calico_ipip.lab.spec import Hook
         (["run", "--borrow", "elsewhere", "--", "true"], "--borrow elsewhere"),
         (["run", "--nodes", "1", "--borrow", "virtnest-rook-ceph-1", "--", "true"], "needs two nodes"),
         (["run", "--profile", "felix", "--fault", "block-route-missing", "--", "true"], "Felix programs it"),
+        (["run", "--profile", "nft", "--fault", "ipip-dropped", "--", "true"], "needs iptables and ipset"),
         (["run", "--memory", "64", "--", "true"], "--memory 64"),
         (["run", "--kernel", "bsd", "--", "true"], "invalid choice: 'bsd'"),
         (["run", "--fault", "no-such-fault", "--", "true"], "there is no fault no-such-fault"),

@@ -1,11 +1,12 @@
-"""NetworkPolicies as iptables matches. Pure."""
+"""What NetworkPolicies let through, and what the firewall makes of it. Pure."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from pytest_calico_ipip.lab.calico.policy import OPEN, Isolation, isolation
-from pytest_calico_ipip.lab.topology import firewall
+from pytest_calico_ipip.lab.calico.policy import OPEN, Allowed, Isolation, isolation
+from pytest_calico_ipip.lab.topology import iptables
+from pytest_calico_ipip.lab.topology.endpoints import PodRules
 
 
 def pod(name: str, address: str, namespace: str = "a", **labels: str) -> dict[str, Any]:
@@ -41,19 +42,19 @@ def test_default_deny() -> None:
 
 
 def test_an_allow_policy_adds_to_it() -> None:
-    """Policies add up: peers by pod and namespace labels become addresses, ports become matches."""
+    """Policies add up: peers by pod and namespace labels become addresses, and each port is one more."""
     deny = policy({"policyTypes": ["Ingress"]})
     curl = {"podSelector": {"matchLabels": {"app": "curl"}}}
-    assert of(TWO, deny, policy({"ingress": [{"from": [curl]}]})).ingress == ("--source 10.0.0.1/32",)
+    assert of(TWO, deny, policy({"ingress": [{"from": [curl]}]})).ingress == (Allowed("10.0.0.1/32"),)
     both = {**curl, "namespaceSelector": {"matchExpressions": [{"key": "name", "operator": "In", "values": ["b"]}]}}
     ports = [{"port": 80}, {"protocol": "UDP"}]
     assert of(TWO, deny, policy({"ingress": [{"from": [both], "ports": ports}]})).ingress == (
-        "--source 10.0.0.3/32 -p 6 -m multiport --destination-ports 80",
-        "--source 10.0.0.3/32 -p 17",
+        Allowed("10.0.0.3/32", 6, (80, 80)),
+        Allowed("10.0.0.3/32", 17),
     )
-    assert of(TWO, deny, policy({"ingress": [{}]})).ingress == ("",)
+    assert of(TWO, deny, policy({"ingress": [{}]})).ingress == (Allowed(),)
     block = policy({"policyTypes": ["Egress"], "egress": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]})
-    assert of(ONE, block) == Isolation(egress=("--destination 10.0.0.0/8",))
+    assert of(ONE, block) == Isolation(egress=(Allowed("10.0.0.0/8"),))
 
 
 def test_a_global_policy_that_denies() -> None:
@@ -73,10 +74,22 @@ def test_a_global_policy_that_denies() -> None:
 
 def test_what_the_firewall_makes_of_it() -> None:
     """A denied pod's chain ends in a drop instead of its profiles; an allowed peer is marked first; open is as ever."""
-    plain = firewall.PodRules("cali1", "a")
-    denied = firewall.PodRules("cali1", "a", isolation=Isolation(ingress=("--source 10.0.0.1/32",)))
-    before, after = firewall.pod_chains([plain]), firewall.pod_chains([denied])
+    plain = PodRules("cali1", "a")
+    denied = PodRules("cali1", "a", isolation=Isolation(ingress=(Allowed("10.0.0.1/32"),)))
+    before, after = iptables.pod_chains([plain]), iptables.pod_chains([denied])
     assert after["cali-fw-cali1"] == before["cali-fw-cali1"]
     assert "--source 10.0.0.1/32 --jump MARK --set-mark 0x10000/0x10000" in after["cali-tw-cali1"]
     assert after["cali-tw-cali1"][-1].endswith("--jump DROP")
     assert not any("kns.a" in rule or "cali-pri" in rule for rule in after["cali-tw-cali1"])
+
+
+def test_protocols_and_ports_are_iptables_matches() -> None:
+    """Of what leaves a pod the peer is the destination; one port, a span of ports, and a whole protocol."""
+    egress = (Allowed("10.0.0.0/8", 6, (80, 80)), Allowed("", 17, (5000, 5010)), Allowed("", 132), Allowed())
+    chain = iptables.pod_chains([PodRules("cali1", "a", isolation=Isolation(egress=egress))])["cali-fw-cali1"]
+    assert [rule.partition("--jump MARK --set-mark 0x10000")[0] for rule in chain if "--set-mark 0x10000" in rule] == [
+        "--destination 10.0.0.0/8 -p 6 -m multiport --destination-ports 80 ",
+        "-p 17 -m multiport --destination-ports 5000:5010 ",
+        "-p 132 ",
+        "",
+    ]

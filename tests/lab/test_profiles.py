@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from pytest_calico_ipip.lab.kernel import host
 from pytest_calico_ipip.lab.spec import SECOND_POOL, LabSpec
+from pytest_calico_ipip.lab.topology import firewall
 from tests.matrix.suite import Subjects, Verdict, in_lab
 
 pytestmark = pytest.mark.lab
@@ -116,6 +118,19 @@ def test_a_healthy_profile_passes(name: str, tmp_path: Path) -> None:
         listed = json.loads((tmp_path / "evidence" / "nodes" / node / "ip-route.json").read_text())
         assert set(routes) <= {_typed(route) for route in listed}
     assert bool(_from_second_pool(tmp_path, verdict)) == profile.second_pool
+
+
+def test_nftables_pass_where_the_kernel_has_them(tmp_path: Path) -> None:
+    """As profile bird in every verdict; only a kernel with both ipip and nftables can show it, which no guest is."""
+    if refusal := host.refusal():
+        pytest.skip(f"this machine's kernel cannot carry a lab: {refusal}")
+    verdict = in_lab(tmp_path, "--kernel", "host", "--profile", "nft")
+    if firewall.NFTABLES.refusal[0] in verdict.output:
+        pytest.skip("this machine's kernel has no nftables")
+    assert verdict.status == 0, verdict.output[-4000:]
+    assert set(verdict.outcomes) == {"holds", "not applicable"}, verdict.output[-4000:]
+    assert set(verdict.of("not applicable")) <= {*NOBODY_BORROWS, *BY_MODE}
+    assert "SEC-1" not in verdict.of("not applicable")
 
 
 def _typed(route: dict[str, Any]) -> str:

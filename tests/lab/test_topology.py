@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from pytest_calico_ipip.lab.spec import LabSpec, workload_interface
-from pytest_calico_ipip.lab.topology import accounts, bird, firewall, plan, ssh
+from pytest_calico_ipip.lab.topology import accounts, bird, iptables, plan, ssh
+from pytest_calico_ipip.lab.topology.endpoints import PodRules, profile_chain
 
 RECORDED = Path(__file__).parents[1] / "recorded" / "v3.31.7-always" / "nodes"
 NODES = LabSpec(nodes=3).node_specs()
@@ -23,35 +24,35 @@ def marks(text: str) -> list[tuple[str, str]]:
     return sorted(re.findall(r'(?m)^(?:\[\S+\] )?-A (\S+) .*?"cali:([^"]{16})"', text))
 
 
-def pods(*names: str) -> list[firewall.PodRules]:
-    return [firewall.PodRules(workload_interface("sleep-curl", name), "sleep-curl") for name in names]
+def pods(*names: str) -> list[PodRules]:
+    return [PodRules(workload_interface("sleep-curl", name), "sleep-curl") for name in names]
 
 
 @pytest.mark.parametrize("index", RECORDED_PODS)
 def test_rules_carry_the_marks_that_felix_gives_them(index: int) -> None:
     """Felix's mark of a rule is a hash of the chain up to it: all recorded ones, pods' chains too, come out equal."""
     recorded = (RECORDED / f"virtnest-rook-ceph-{index}" / "iptables-save.txt").read_text()
-    assert marks(firewall.iptables_text(pods(*RECORDED_PODS[index]))) == marks(recorded)
+    assert marks(iptables.iptables_text(pods(*RECORDED_PODS[index]))) == marks(recorded)
 
 
 def test_long_profile_names_are_shortened_as_felix_does() -> None:
     """A chain name has 28 characters at most: longer ones end in a hash of the profile's name."""
-    assert firewall.profile_chain("cali-pri-", "kns.sleep-curl") == "cali-pri-kns.sleep-curl"
-    assert firewall.profile_chain("cali-pri-", "ksa.sleep-curl.default") == "cali-pri-_GXc3cvy9ngHxPrq6z3"
+    assert profile_chain("cali-pri-", "kns.sleep-curl", 28) == "cali-pri-kns.sleep-curl"
+    assert profile_chain("cali-pri-", "ksa.sleep-curl.default", 28) == "cali-pri-_GXc3cvy9ngHxPrq6z3"
 
 
 def test_a_pod_changes_only_its_own_chains_and_the_dispatch() -> None:
     """A second pod of a namespace brings two chains of its own and rewrites the two dispatch chains."""
     one, both = pods("sleep-curl-1"), pods("sleep-curl-1", "sleep-curl-4")
-    named = re.findall(r"(?m)^:(\S+)", firewall.pods_text(one, both))
+    named = re.findall(r"(?m)^:(\S+)", iptables.pods_text(one, both))
     assert sorted(named) == [
         "cali-from-wl-dispatch",
         "cali-fw-calic900c5f8053",
         "cali-to-wl-dispatch",
         "cali-tw-calic900c5f8053",
     ]
-    assert "-X" not in firewall.pods_text(one, both)
-    gone = re.findall(r"(?m)^-X (\S+)", firewall.pods_text(both, one))
+    assert "-X" not in iptables.pods_text(one, both)
+    gone = re.findall(r"(?m)^-X (\S+)", iptables.pods_text(both, one))
     assert gone == ["cali-fw-calic900c5f8053", "cali-tw-calic900c5f8053"]
 
 

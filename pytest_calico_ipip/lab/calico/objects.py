@@ -108,8 +108,8 @@ def pool(spec: LabSpec, name: str, cidr: IPv4Network, block_prefix: int) -> Obje
     )
 
 
-def felix_configuration() -> Object:
-    """The defaults that start-up writes down; none of them is about IPIP."""
+def felix_configuration(profile: Profile) -> Object:
+    """The defaults that start-up writes down, none of them about IPIP; and nftables, where somebody chose it."""
     return stored(
         "default",
         {
@@ -119,6 +119,7 @@ def felix_configuration() -> Object:
             "bpfConnectTimeLoadBalancing": "TCP",
             "bpfHostNetworkedNATWithoutCTLB": "Enabled",
             "floatingIPs": "Disabled",
+            **({"nftablesMode": "Enabled"} if profile.nftables else {}),
         },
         own={"creationTimestamp": timestamp()},
     )
@@ -164,6 +165,6 @@ def cluster_wide(spec: LabSpec) -> list[Placed]:
     return [
         *placed,
         ("clusterinformations.crd.projectcalico.org", cluster_information(profile)),
-        ("felixconfigurations.crd.projectcalico.org", felix_configuration()),
+        ("felixconfigurations.crd.projectcalico.org", felix_configuration(profile)),
         ("ipamconfigs.crd.projectcalico.org", ipam_config(profile)),
     ]

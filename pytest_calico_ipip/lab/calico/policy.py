@@ -1,4 +1,4 @@
-"""Kubernetes' NetworkPolicies as iptables matches for one pod: who may reach it, and whom it may reach. Pure.
+"""What Kubernetes' NetworkPolicies let through for one pod: who may reach it, and whom it may reach. Pure.
 
 Of Calico's own kinds a GlobalNetworkPolicy counts that only denies: before Kubernetes' policies are asked, or after
 them, where it drops what none of them is about.
@@ -15,18 +15,27 @@ from pytest_calico_ipip.lab.api.selectors import by_label_selector
 
 Object = dict[str, Any]
 
-_PROTOCOLS = {"TCP": "6", "UDP": "17", "SCTP": "132"}
+_PROTOCOLS = {"TCP": 6, "UDP": 17, "SCTP": 132}
 _OVER = ("Succeeded", "Failed")
 _KUBERNETES_ORDER = 1000  # where Calico puts Kubernetes' policies among its own; without an order comes last
 _EQUALS = re.compile(r"""\s*([\w./-]+)\s*==\s*["']([^"']*)["']\s*""")
 
 
 @dataclass(frozen=True, order=True)
-class Isolation:
-    """What policies let through, as iptables matches; None where no policy selects the pod: all may pass."""
+class Allowed:
+    """Packets that a policy lets through; what is empty leaves it open."""
 
-    ingress: tuple[str, ...] | None = None
-    egress: tuple[str, ...] | None = None
+    peer: str = ""  # the network of whoever is at the other end
+    protocol: int = 0
+    ports: tuple[int, int] | tuple[()] = ()  # the first and the last one of the receiver's
+
+
+@dataclass(frozen=True, order=True)
+class Isolation:
+    """What policies let through; None where no policy selects the pod: all may pass."""
+
+    ingress: tuple[Allowed, ...] | None = None
+    egress: tuple[Allowed, ...] | None = None
 
 
 OPEN = Isolation()
@@ -46,7 +55,7 @@ def isolation(
         if policy["metadata"]["namespace"] == pod["metadata"]["namespace"]
         and by_label_selector(policy["spec"].get("podSelector"))(pod)
     ]
-    ways: dict[str, tuple[str, ...] | None] = {"Ingress": None, "Egress": None}
+    ways: dict[str, tuple[Allowed, ...] | None] = {"Ingress": None, "Egress": None}
     for way in ways:
         chosen = [policy for policy in mine if way in _types(policy["spec"])]
         if chosen:
@@ -56,7 +65,9 @@ def isolation(
                 for rule in policy["spec"].get(way.lower()) or ()
             ]
             found = [
-                match for rule, home in rules for match in _matches(rule, home, way == "Ingress", pods, namespaces)
+                allowed
+                for rule, home in rules
+                for allowed in _allowed(rule, "from" if way == "Ingress" else "to", home, pods, namespaces)
             ]
             ways[way] = tuple(dict.fromkeys(found))
     for policy in everywhere:
@@ -92,15 +103,13 @@ def _types(spec: Object) -> Sequence[str]:
     return spec.get("policyTypes") or ("Ingress", *(["Egress"] if "egress" in spec else []))
 
 
-def _matches(
-    rule: Object, home: str, ingress: bool, pods: Sequence[Object], namespaces: Mapping[str, Object]
-) -> list[str]:
-    option = "--source" if ingress else "--destination"
-    peers = rule.get("from" if ingress else "to")
+def _allowed(
+    rule: Object, peers: str, home: str, pods: Sequence[Object], namespaces: Mapping[str, Object]
+) -> list[Allowed]:
     addresses = [""]  # no peers named: all
-    if peers:
-        addresses = [f"{option} {each}" for peer in peers for each in _addresses(peer, home, pods, namespaces)]
-    return [" ".join(filter(None, (address, port))) for address in addresses for port in _ports(rule.get("ports"))]
+    if rule.get(peers):
+        addresses = [each for peer in rule[peers] for each in _addresses(peer, home, pods, namespaces)]
+    return [Allowed(address, *port) for address in addresses for port in _ports(rule.get("ports"))]
 
 
 def _addresses(peer: Object, home: str, pods: Sequence[Object], namespaces: Mapping[str, Object]) -> list[str]:
@@ -120,14 +129,13 @@ def _addresses(peer: Object, home: str, pods: Sequence[Object], namespaces: Mapp
     ]
 
 
-def _ports(ports: Sequence[Object] | None) -> list[str]:
+def _ports(ports: Sequence[Object] | None) -> list[tuple[int, tuple[int, int] | tuple[()]]]:
+    """Protocol and ports of each entry."""
     if not ports:
-        return [""]
-    found = []
+        return [(0, ())]
+    found: list[tuple[int, tuple[int, int] | tuple[()]]] = []
     for port in ports:
-        match = f"-p {_PROTOCOLS[port.get('protocol') or 'TCP']}"
-        if isinstance(port.get("port"), int):
-            last = f":{port['endPort']}" if port.get("endPort") else ""
-            match += f" -m multiport --destination-ports {port['port']}{last}"
-        found.append(match)
+        first = port.get("port")
+        span = (first, port.get("endPort") or first) if isinstance(first, int) else ()
+        found.append((_PROTOCOLS[port.get("protocol") or "TCP"], span))
     return found

@@ -48,6 +48,11 @@ def chosen(spec: LabSpec) -> tuple[Fault, ...]:
                 f"the fault {name} changes what BIRD programs, and with --profile {spec.profile} Felix programs it.",
                 "Use --profile bird or bird-3.32.",
             )
+        if fault.uses_iptables and spec.generation.nftables:
+            raise LabUsageError(
+                f"the fault {name} needs iptables and ipset, and --profile {spec.profile} has nftables instead.",
+                "Use --profile bird.",
+            )
         found.append(fault)
     return tuple(found)
 

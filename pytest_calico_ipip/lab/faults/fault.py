@@ -53,3 +53,9 @@ class Fault:
     needs: Mapping[str, str] = field(default_factory=dict)  # what the lab must be, by fields of `LabSpec`
     extra: tuple[tuple[str, str], ...] = ()  # what the lab must have for it (LabSpec.extra)
     nodes: int = 2  # how many nodes a lab needs for it
+
+    @property
+    def uses_iptables(self) -> bool:
+        """Whether its commands change or read rules of iptables or ipsets."""
+        hooks = (*self.at_start, *self.at_pod, *self.verify)
+        return any(program in hook.command for hook in hooks for program in ("iptables", "ipset"))

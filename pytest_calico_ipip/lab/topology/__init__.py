@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from ..calico.policy import OPEN, Isolation
-from ..errors import LabError
+from ..errors import LabError, LabRefusedError
 from ..faults import BirdEdit, chosen
 from ..spec import LabSpec
 from . import accounts, bird, felix, firewall, ssh
+from .endpoints import PodRules
 from .modules import MODULES
 from .node import Completed, Node
 from .plan import Paths, Programs, hosts, whole_plan
@@ -42,8 +43,8 @@ class Topology:
     holders: asyncio.subprocess.Process
     edits: Sequence[BirdEdit] = ()
     seconds: dict[str, float] = field(default_factory=dict)  # how long each node's set-up took
-    _wanted: dict[str, set[firewall.PodRules]] = field(default_factory=dict)
-    _programmed: dict[str, frozenset[firewall.PodRules]] = field(default_factory=dict)
+    _wanted: dict[str, set[PodRules]] = field(default_factory=dict)
+    _programmed: dict[str, frozenset[PodRules]] = field(default_factory=dict)
     _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
     _isolations: dict[str, dict[str, Isolation]] = field(default_factory=dict)
 
@@ -58,7 +59,9 @@ class Topology:
         _refuse_machine_mounts()
         nodes = spec.node_specs()
         paths = Paths(state)
-        programs = _programs()
+        rules = firewall.of(spec.generation)
+        programs = _programs(rules.packages)
+        await firewall.refuse_kernel(rules, programs.firewall)
         binds = await _write_files(spec, paths, edits)
         work = json.dumps(whole_plan(spec, paths, binds, _legacy_iptables(), programs))
         process = await asyncio.create_subprocess_exec(
@@ -137,7 +140,7 @@ class Topology:
         self, node: str, workload_interface: str, namespace: str, service_account: str = "default"
     ) -> None:
         """Add a workload's chains, and its profiles' where they are new; one restore call for all that wait."""
-        self._wanted[node] |= {firewall.PodRules(workload_interface, namespace, service_account)}
+        self._wanted[node] |= {PodRules(workload_interface, namespace, service_account)}
         await self._program(node)
 
     async def firewall_remove_pod(self, node: str, workload_interface: str) -> None:
@@ -177,11 +180,11 @@ class Topology:
                 return
             await asyncio.sleep(_GATHER)
             before, after = self._programmed[node], self._rules(node)
-            text = firewall.pods_text(before, after)
-            await self.nodes[node].run(["iptables-legacy-restore", "--noflush", "-w"], input=text.encode())
+            argv, text = firewall.of(self.spec.generation).change(before, after)
+            await self.nodes[node].run(argv, input=text.encode())
             self._programmed[node] = after
 
-    def _rules(self, node: str) -> frozenset[firewall.PodRules]:
+    def _rules(self, node: str) -> frozenset[PodRules]:
         """What the node's firewall shall have for its pods."""
         isolations = self._isolations.get(node, {})
         return frozenset(replace(pod, isolation=isolations.get(pod.interface, OPEN)) for pod in self._wanted[node])
@@ -220,25 +223,20 @@ def _legacy_iptables() -> dict[str, str]:
     return found
 
 
-_PACKAGES = {
-    "ip": "iproute2",
-    "bird": "bird2",
-    "ipset": "ipset",
-    "iptables-legacy-restore": "iptables",
-    "sshd": "openssh-server",
-}
+_PACKAGES = {"ip": "iproute2", "bird": "bird2", "sshd": "openssh-server"}
 
 
-def _programs() -> Programs:
-    """Where they are; a `LabError` names all that are missing, and their packages."""
-    found = {name: shutil.which(name, path=_sbin()) for name in _PACKAGES}
-    if missing := [name for name, path in found.items() if path is None]:
-        raise LabError(
+def _programs(firewall_packages: Mapping[str, str]) -> Programs:
+    """Where they are; a `LabRefusedError` names all that are missing, and their packages."""
+    packages = {**_PACKAGES, **firewall_packages}
+    found = {name: shutil.which(name, path=_sbin()) or "" for name in packages}
+    if missing := [name for name, path in found.items() if not path]:
+        raise LabRefusedError(
             f"the lab needs {', '.join(missing)}, and this machine has no such program",
-            f"install: {' '.join(_PACKAGES[name] for name in missing)}",
+            f"install: {' '.join(packages[name] for name in missing)}",
         )
-    paths = [str(path) for path in found.values()]
-    return Programs(*paths)
+    of_firewall = {name: found[name] for name in firewall_packages}
+    return Programs(ip=found["ip"], bird=found["bird"], sshd=found["sshd"], firewall=of_firewall)
 
 
 def _sbin() -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 # What the nodes' links, ipsets and iptables rules ask the kernel for. On-demand loading works too, but costs a
 # program start a module. Debian's User-Mode Linux kernels have all of them; what those kernels lack is nf_tables for
-# IPv4 (so the nodes run iptables-legacy), and nothing that Calico's rules of the recorded release use.
+# IPv4 (so the nodes run iptables-legacy, and profile nft is refused), and nothing that Calico's iptables rules of the
+# recorded release use.
 MODULES = (
     "ipip",
     "veth",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Interface
 from pathlib import Path
@@ -154,14 +154,14 @@ class Programs:
 
     ip: str
     bird: str
-    ipset: str
-    iptables_restore: str
     sshd: str
+    firewall: Mapping[str, str]  # those that program it, by name
 
 
 def _node(node: NodeSpec, nodes: Sequence[NodeSpec], spec: LabSpec, paths: Paths, programs: Programs) -> dict[str, Any]:
-    tables = firewall.iptables_text()
-    sets = firewall.ipset_text(node, [other.address.ip for other in nodes], [str(pool) for pool in spec.pools])
+    rules = firewall.of(spec.generation).start(
+        node, [other.address.ip for other in nodes], [str(pool) for pool in spec.pools]
+    )
     routes = felix.block_routes(node, nodes, spec.ipip_mode) if spec.generation.felix_routes else ""
     return {
         "name": node.name,
@@ -174,8 +174,7 @@ def _node(node: NodeSpec, nodes: Sequence[NodeSpec], spec: LabSpec, paths: Paths
         "steps": [
             # BIRD first: its peers' timers run while the rest is done
             {"argv": [programs.bird, "-c", str(paths.bird_config(node.name)), "-s", bird.SOCKET], "input": ""},
-            {"argv": [programs.ipset, "restore"], "input": sets},
-            {"argv": [programs.iptables_restore], "input": tables},
+            *({"argv": [programs.firewall[name], *rest], "input": text} for (name, *rest), text in rules),
             # -r: one process start less for each connection
             *([{"argv": [programs.sshd, "-r", "-f", str(paths.sshd_config)], "input": ""}] if spec.sshd else []),
         ],
