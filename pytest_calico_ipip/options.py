@@ -74,7 +74,7 @@ OPTIONS = (
     ),
     Option("--ipip-helper-image", f"image of the helper pods (default: {Settings.helper_image})", metavar="IMAGE"),
     Option("--ipip-helper-privileged", "run the helper pods privileged, where capabilities do not do", "flag"),
-    Option("--ipip-image-pull-secret", "Secrets for both images, in the namespace of the pods", "names", "A,B"),
+    Option("--ipip-image-pull-secret", "Secrets for both images, in the namespace of --ipip-namespace", "names", "A,B"),
     Option("--ipip-image-pull-policy", f"for both images: {', '.join(PULL)}", metavar="POLICY"),
     Option("--ipip-print-images", "print the images that a run would use, one a line, and end", "flag"),
     Option("--ipip-namespace", "use this existing namespace (default: a new one, deleted at the end)", metavar="NAME"),
@@ -305,7 +305,7 @@ def settings(given: Given) -> Settings:
         node_access=_access(given),
         helper_image=_helper_image(given),
         helper_privileged=given.flag("--ipip-helper-privileged"),
-        image_pull_secrets=given.names("--ipip-image-pull-secret"),
+        image_pull_secrets=_pull_secrets(given, source),
         image_pull_policy=given.one_of("--ipip-image-pull-policy", PULL),
         namespace=given.text("--ipip-namespace"),
         keep=keep,
@@ -341,6 +341,17 @@ def _pod_image(given: Given) -> str:
 
 def _helper_image(given: Given) -> str:
     return given.text("--ipip-helper-image") or Settings.helper_image
+
+
+def _pull_secrets(given: Given, source: Option) -> tuple[str, ...]:
+    """Names of Secrets, which a namespace that the run makes cannot have: nobody would have put them there."""
+    names = given.names("--ipip-image-pull-secret")
+    if names and source is not REPLAY and not given.text("--ipip-namespace"):
+        raise UsageProblem(
+            f"--ipip-image-pull-secret is {', '.join(names)!r}, and the run's own new namespace has no such Secret",
+            "make a namespace, put the Secret into it, and name it with --ipip-namespace",
+        )
+    return names
 
 
 def _access(given: Given) -> str:

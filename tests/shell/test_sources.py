@@ -140,6 +140,19 @@ def test_bad_values(project: Project, arguments: tuple[str, ...], words: str) ->
     assert says(result, words)
 
 
+def test_a_pull_secret_needs_its_namespace(project: Project, api: Api, kubeconfig: Callable[..., Path]) -> None:
+    """A new namespace has no Secret: refused before the API is asked anything, and not where one is named."""
+    api.nodes("n1")
+    asked = ("--kubeconfig", kubeconfig(api.url), "--ipip-image-pull-secret", "one,two")
+    result = project.run(*asked)
+    assert result.ret == USAGE
+    assert says(result, "'one, two'", "name it with --ipip-namespace")
+    assert api.requests == []
+    assert project.run(*asked, "--ipip-namespace", "team").ret == pytest.ExitCode.OK
+    replayed = project.run("--ipip-replay", project.evidence("n1"), "--ipip-image-pull-secret", "one")
+    assert replayed.ret == pytest.ExitCode.OK
+
+
 def test_evidence_is_never_overwritten(project: Project, kubeconfig: Callable[..., Path]) -> None:
     """Evidence goes into a new or an empty directory: nothing of the user's is deleted."""
     kept = project.path / "kept"
