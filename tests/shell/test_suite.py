@@ -96,6 +96,29 @@ def test_a_wheel_runs_the_same(
     assert "conformance/test_mtu.py::test_tunnel_mtu[virtnest-rook-ceph-1]" in output
 
 
+@pytest.mark.parametrize("extra", [(), ("-n2",), ("installed",)])
+def test_without_the_plugin_one_sentence_says_so(extra: tuple[str, ...], tmp_path: Path) -> None:
+    """Exit status 4 where it is switched off, and not an error for each file whose marker nobody knows."""
+    where, path, arguments = ROOT, ROOT, ("conformance/", *extra)
+    if extra == ("installed",):
+        where, path, arguments = tmp_path, tmp_path / "site", ("--pyargs", "pytest_calico_ipip.conformance")
+        shutil.copytree(ROOT / "conformance", path / "pytest_calico_ipip" / "conformance")
+        (path / "pytest_calico_ipip" / "__init__.py").touch()
+    quiet = ("-p", "no:asyncio", "-p", "no:cacheprovider", "-p", "no:calico_ipip")
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", *quiet, *arguments],
+        cwd=where,
+        env={**os.environ, "PYTHONPATH": str(path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode == pytest.ExitCode.USAGE_ERROR
+    assert re.fullmatch("ERROR: the suite needs the plugin .*", ran.stderr.strip())
+    assert "requirement" not in ran.stdout
+
+
 @pytest.mark.parametrize("path", SUITE, ids=lambda path: path.stem)
 def test_a_test_is_one_sentence_and_one_assertion(path: Path) -> None:
     """Each test names one requirement, says it in one sentence, and asserts one judgement: no mechanism."""
