@@ -11,11 +11,12 @@ import os
 import ssl
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from pytest_calico_ipip.cluster import acting_as
 from pytest_calico_ipip.cluster.proxies import VARIABLES, Proxy, proxy_for
 from pytest_calico_ipip.cluster.secret import Secret, unlogged
 from pytest_calico_ipip.errors import SetupProblem
@@ -35,6 +36,7 @@ class Access:
     authorization: Callable[[], Secret | None] = field(repr=False)
     server_name: str | None = None  # the name in its certificate, where that is not the address
     proxy: Proxy | None = None  # on the way there, where one is
+    acting_as: tuple[tuple[str, str], ...] = ()  # headers of each request, where the user acts as another
 
 
 def access(settings: Settings) -> Access:
@@ -44,7 +46,10 @@ def access(settings: Settings) -> Access:
     if settings.kubeconfig is None:
         raise SetupProblem("No kubeconfig was given", "Name one with --kubeconfig FILE.")
     try:
-        return _simple(settings.kubeconfig, settings.context) or _official(settings.kubeconfig, settings.context)
+        document = _document(settings.kubeconfig)
+        found = _simple(document, settings.kubeconfig, settings.context)
+        found = found or _official(settings.kubeconfig, settings.context)
+        return replace(found, acting_as=acting_as.headers(_user(document, settings.context)))
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         raise SetupProblem(
             f"{settings.kubeconfig} cannot be used: {one_line(str(error), 200)}",
@@ -52,21 +57,35 @@ def access(settings: Settings) -> Access:
         ) from error
 
 
-def _simple(path: Path, context: str | None) -> Access | None:
-    """A cluster with its authority and a user with a token; None for everything that says more."""
+def _document(path: Path) -> Any:
     import yaml
 
     try:
-        document = yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
-        chosen = _named(document["contexts"], context or document["current-context"])["context"]
-        cluster = _named(document["clusters"], chosen["cluster"])["cluster"]
-        user = _named(document["users"], chosen["user"])["user"]
+        return yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
     except yaml.YAMLError:
         raise ValueError("it is not YAML") from None  # the parser's own words quote the file, and it has credentials
+
+
+def _user(document: Any, context: str | None) -> dict[str, Any]:
+    """What is said of the context's user; nothing where that is nothing, or the official client has said why not."""
+    try:
+        chosen = _named(document["contexts"], context or document["current-context"])["context"]
+        user = _named(document["users"], chosen["user"])["user"]
+    except (KeyError, TypeError):
+        return {}
+    return user if isinstance(user, dict) else {}
+
+
+def _simple(document: Any, path: Path, context: str | None) -> Access | None:
+    """A cluster with its authority and a user with a token; None for everything that says more."""
+    user = _user(document, context)
+    try:
+        chosen = _named(document["contexts"], context or document["current-context"])["context"]
+        cluster = _named(document["clusters"], chosen["cluster"])["cluster"]
     except (KeyError, TypeError):
         return None  # the official client says what is wrong
     server = cluster.get("server")
-    simple = set(cluster) <= _SIMPLE_CLUSTER and set(user) == _SIMPLE_USER and user["token"]
+    simple = set(cluster) <= _SIMPLE_CLUSTER and set(user) - acting_as.FIELDS == _SIMPLE_USER and user["token"]
     if not simple or not str(server).startswith("https:"):
         return None
     authorization = _header(f"Bearer {user.pop('token')}")

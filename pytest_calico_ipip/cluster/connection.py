@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from pytest_calico_ipip.cluster.access import Access, access
+from pytest_calico_ipip.cluster.headers import headers
 from pytest_calico_ipip.cluster.problems import refused, unreachable
 from pytest_calico_ipip.cluster.retries import retries
 from pytest_calico_ipip.cluster.secret import Secret
@@ -118,15 +119,21 @@ class Api:
     ) -> urllib3.BaseHTTPResponse:
         import urllib3
 
-        headers = {"Accept": "application/json", "User-Agent": "pytest-calico-ipip"}
+        pairs = [("Accept", "application/json"), ("User-Agent", "pytest-calico-ipip"), *self.access.acting_as]
         if body is not None:
-            headers["Content-Type"] = "application/json"
+            pairs.append(("Content-Type", "application/json"))
         if authorization := self.access.authorization():
-            headers["Authorization"] = authorization
+            pairs.append(("Authorization", authorization))
         url = self.server + path + ("?" + urlencode(query) if query else "")
         try:
-            response = self._pool.request(
-                method, url, body=body, headers=headers, timeout=timeout, retries=retries(method), preload_content=False
+            response = self._pool.urlopen(
+                method,
+                url,
+                body=body,
+                headers=headers(pairs),
+                timeout=timeout,
+                retries=retries(method),
+                preload_content=False,
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise unreachable(error, self.server) from error

@@ -218,9 +218,10 @@ def _options(api: Api) -> dict[str, Any]:
     tls: dict[str, Any] = {"context": access.tls, "check_hostname": access.tls.check_hostname}
     if access.server_name:
         tls["server_hostname"] = access.server_name
+    header = [f"{name}: {value}" for name, value in access.acting_as]
     options: dict[str, Any] = {
         "sslopt": tls,
-        "header": [Secret(f"Authorization: {authorization}")] if authorization else [],
+        "header": [*header, Secret(f"Authorization: {authorization}")] if authorization else header,
         "subprotocols": ["v5.channel.k8s.io", "v4.channel.k8s.io"],
         "http_no_proxy": ["*"],  # the environment has been asked, and not by this library
     }

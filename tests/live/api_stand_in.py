@@ -24,6 +24,7 @@ class StandIn:
     def __init__(self, directory: Path, reply: Callable[[str, str], Reply]) -> None:
         self.reply = reply
         self.requests: list[tuple[str, str, str]] = []  # method, path, Authorization
+        self.acting_as: list[list[tuple[str, str]]] = []  # the headers of each that say so
         self.authority = trustme.CA()
         stand_in = self
 
@@ -34,6 +35,8 @@ class StandIn:
                 length = int(self.headers.get("Content-Length") or 0)
                 self.rfile.read(length)
                 stand_in.requests.append((self.command, self.path, self.headers.get("Authorization", "")))
+                acting = [(name, said) for name, said in self.headers.items() if name.startswith("Impersonate-")]
+                stand_in.acting_as.append(acting)
                 status, body = stand_in.reply(self.command, self.path)
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -14,8 +15,10 @@ from pytest_calico_ipip.cluster import calico, connection, lists
 from pytest_calico_ipip.cluster.cleanup import cleanup
 from pytest_calico_ipip.cluster.connection import Api
 from pytest_calico_ipip.cluster.exec import execute
+from pytest_calico_ipip.cluster.headers import headers
 from pytest_calico_ipip.cluster.nodes import list_nodes
 from pytest_calico_ipip.cluster.retries import ATTEMPTS, LONGEST_SECONDS, retries
+from pytest_calico_ipip.cluster.secret import Secret
 from pytest_calico_ipip.errors import SetupProblem, UnknownNode
 from pytest_calico_ipip.evidence import Evidence
 from pytest_calico_ipip.settings import Settings
@@ -121,6 +124,57 @@ def test_a_credential_plugin_is_the_official_clients(serve: Serve) -> None:
     )
     Api.connect(stand_in.settings()).get("/api/v1/nodes")
     assert stand_in.requests == [("GET", "/api/v1/nodes", "Bearer from-plugin")]
+
+
+ACTING = {"as": "jane", "as-uid": "7", "as-groups": ["dev", "ops"], "as-user-extra": {"example.com/why": ["x", "y"]}}
+
+
+@pytest.mark.parametrize("user", [{"token": TOKEN}, {"username": "u", "password": "p"}])
+def test_who_acts_as_another_does_so_in_every_request(serve: Serve, user: dict[str, str]) -> None:
+    """GET, POST, watch and exec: a request without these headers would have the wider rights."""
+    stand_in = serve(lambda _method, path: status(403, "no") if "/exec" in path else (200, b"{}\n"))
+    stand_in.write_kubeconfig({**user, **ACTING})
+    api = Api.connect(stand_in.settings())
+    api.get("/api/v1/nodes")
+    api.send("POST", "/api/v1/namespaces", {})
+    list(api.watch("/api/v1/pods", {}, 1))
+    execute(api, "ns", "pod", None, ["true"], 5)
+    assert len(stand_in.acting_as) == 4
+    for said in stand_in.acting_as:
+        assert said == [
+            ("Impersonate-User", "jane"),
+            ("Impersonate-Uid", "7"),
+            ("Impersonate-Group", "dev"),
+            ("Impersonate-Group", "ops"),
+            ("Impersonate-Extra-example.com%2Fwhy", "x"),
+            ("Impersonate-Extra-example.com%2Fwhy", "y"),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        ({"as-groups": ["admins"]}, "as-groups without `as`"),
+        ({"as": "jane\r\nX: y"}, "no header may hold"),
+        ({"as": " jane"}, "no header may hold"),
+        ({"as": 7}, "not what kubectl takes"),
+        ({"as": "jane", "as-groups": "admins"}, "as-groups is not what kubectl takes"),
+        ({"as": "jane", "as-user-extra": ["x"]}, "as-user-extra is no map"),
+    ],
+)
+def test_what_cannot_be_said_of_whom_to_act_as_is_refused(serve: Serve, said: dict[str, Any], problem: str) -> None:
+    """In one sentence, and nothing is sent: it would not be sent as that user."""
+    stand_in = serve(lambda _method, _path: listing())
+    stand_in.write_kubeconfig({"token": TOKEN, **said})
+    assert problem in refused(stand_in.settings()).problem
+    assert stand_in.requests == []
+
+
+def test_a_traceback_with_local_variables_shows_no_header() -> None:
+    """Nor a copy of them: urllib3 makes one, and its own `repr` joins the values."""
+    made = headers([("Authorization", Secret(TOKEN)), ("Impersonate-Group", "a"), ("Impersonate-Group", "b")])
+    assert TOKEN not in repr([made, made.copy(), list(made.items())])
+    assert made.copy().getlist("impersonate-group") == ["a", "b"]
 
 
 def test_a_foreign_certificate_authority_is_told(serve: Serve) -> None:
