@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import secrets
@@ -114,33 +113,36 @@ OPTIONS = (
 BY_FLAG = {option.flag: option for option in OPTIONS}
 
 
-def add_options(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
-    """Register every option with its ini twin; `--kubeconfig` is shared with a plugin that has the same one."""
-    group = parser.getgroup("calico-ipip", "Calico IPIP conformance (environment twins: KUBECONFIG, IPIP_…)")
+def add_options(parser: pytest.Parser) -> None:
+    """Register every option but `--kubeconfig`, and the ini twins of all."""
     for option in OPTIONS:
         parser.addini(option.dest, f"{option.help} (as {option.flag})", default="")
-        if option is KUBECONFIG and _others_bring_it(pluginmanager):
-            continue
-        # no default here: None means that the command line is silent, and the next source is asked
-        if option.kind == "flag":
-            group.addoption(option.flag, dest=option.dest, action="store_true", default=None, help=option.help)
-        else:
-            action = "append" if option.kind in ("names", "words") else "store"
-            group.addoption(
-                option.flag,
-                dest=option.dest,
-                action=action,
-                default=None,
-                metavar=option.metavar,
-                help=option.help.replace("%", "%%"),
-            )
+        if option is not KUBECONFIG:
+            _add(parser, option)
 
 
-def _others_bring_it(pluginmanager: pytest.PytestPluginManager) -> bool:
-    """Whether pytest-kind, whose `--kubeconfig` means the same, is or will be loaded: two would stop pytest."""
-    if pluginmanager.is_blocked("pytest-kind"):  # the name of its entry point
-        return False
-    return importlib.util.find_spec("pytest_kind") is not None
+def add_kubeconfig(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Register `--kubeconfig`, once all plugins are there: that of pytest-kind means the same, and is shared."""
+    names = {getattr(plugin, "__name__", "") for plugin in pluginmanager.get_plugins()}
+    if "pytest_kind.plugin" not in names:
+        _add(parser, KUBECONFIG)
+
+
+def _add(parser: pytest.Parser, option: Option) -> None:
+    group = parser.getgroup("calico-ipip", "Calico IPIP conformance (environment twins: KUBECONFIG, IPIP_…)")
+    # no default here: None means that the command line is silent, and the next source is asked
+    if option.kind == "flag":
+        group.addoption(option.flag, dest=option.dest, action="store_true", default=None, help=option.help)
+    else:
+        action = "append" if option.kind in ("names", "words") else "store"
+        group.addoption(
+            option.flag,
+            dest=option.dest,
+            action=action,
+            default=None,
+            metavar=option.metavar,
+            help=option.help.replace("%", "%%"),
+        )
 
 
 def spoken(config: pytest.Config, option: Option) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Generator
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +24,26 @@ pytest_plugins = ["pytest_calico_ipip.fixtures"]
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Options and their ini twins."""
-    options.add_options(parser, pluginmanager)
+    options.add_options(parser)
+    if any(Path(name).name == "conftest.py" for name, _ in pluginmanager.list_name_plugin()):
+        options.add_kubeconfig(parser, pluginmanager)  # one of them loads us, too late for the next hook
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_load_initial_conftests() -> Generator[None, None, None]:
-    """A project's conftest.py may have an option of the same name: said in one sentence, not in a traceback."""
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> Generator[None, None, None]:
+    """All plugins are loaded: whose `--kubeconfig` it is, and who else has an option of ours, in one sentence."""
     try:
+        options.add_kubeconfig(parser, early_config.pluginmanager)
+        again = parser.parse_known_args(args, namespace=copy(early_config.option))
+        early_config.known_args_namespace.file_or_dir = again.file_or_dir  # its value was taken for one until now
         return (yield)
     except (argparse.ArgumentError, ValueError) as error:
         if "--kubeconfig" not in str(error) and "--ipip-" not in str(error):
             raise
         raise pytest.UsageError(
-            f"a conftest.py here defines an option that pytest-calico-ipip has, too: {error}\n"
+            f"a conftest.py here, or another plugin, defines an option that pytest-calico-ipip has, too: {error}\n"
             "Call it otherwise there, or leave this plugin out with -p no:calico_ipip."
         ) from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -101,20 +102,34 @@ def test_fine_again(judged, node):
     result.assert_outcomes(passed=3)
 
 
-@pytest.mark.parametrize("first", [True, False])
-def test_beside_pytest_kind(project: Project, monkeypatch: pytest.MonkeyPatch, first: bool) -> None:
-    """A plugin with a `--kubeconfig` of the same meaning shares its option with this one, whichever is loaded first."""
+OURSELVES, KIND = "pytest_calico_ipip.plugin", "pytest_kind.plugin"
+
+
+@pytest.mark.parametrize("plugins", [(KIND, OURSELVES), (OURSELVES, KIND), (OURSELVES,), ()])
+def test_beside_pytest_kind(project: Project, monkeypatch: pytest.MonkeyPatch, plugins: tuple[str, ...]) -> None:
+    """A plugin with a `--kubeconfig` of the same meaning shares its option with this one, whichever is loaded first.
+
+    One that is installed and not loaded does not; and a conftest.py may be what loads this one.
+    """
     package = project.path / "pytest_kind"
     package.mkdir()
     (package / "__init__.py").touch()
     (package / "plugin.py").write_text("def pytest_addoption(parser):\n    parser.addoption('--kubeconfig')\n")
-    monkeypatch.setenv("PYTHONPATH", str(project.path))
+    if not plugins:
+        with (project.path / "conftest.py").open("a") as conftest:
+            conftest.write(f"\npytest_plugins = ['{OURSELVES}']\n")
+    # what lies beside a kubeconfig is nobody's conftest.py
+    (project.path / "elsewhere").mkdir()
+    (project.path / "elsewhere" / "nowhere").touch()
+    (project.path / "elsewhere" / "conftest.py").write_text("raise Exception('loaded')")
+    monkeypatch.setenv("PYTHONPATH", str(project.path), prepend=os.pathsep)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    plugins = ["pytest_kind.plugin", "pytest_calico_ipip.plugin"]
-    loaded = [word for name in plugins[:: 1 if first else -1] for word in ("-p", name)]
-    result = project.pytester.runpytest_subprocess(*loaded, "--kubeconfig=nowhere")
+    loaded = [word for name in plugins for word in ("-p", name)]
+    # where no plugin knows the option yet, pytest looks for a conftest.py at its value
+    named = ["--kubeconfig", "elsewhere/nowhere"] if plugins else ["--kubeconfig=nowhere"]
+    result = project.pytester.runpytest_subprocess(*loaded, *named)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert "nowhere: there is no such file" in result.stderr.str()
+    assert re.search("nowhere(: there is no such file| is YAML but no kubeconfig)", result.stderr.str())
 
 
 def test_beside_a_project_with_the_same_option(pytester: pytest.Pytester) -> None:
