@@ -143,7 +143,9 @@ class Api:
             except (urllib3.exceptions.HTTPError, OSError):
                 said = b""
             response.release_conn()
-            raise refused(response.status, said, f"{method} {path}", self.server)
+            refusal = refused(response.status, said, f"{method} {path}", self.server)
+            refusal.repeated = bool(response.retries and response.retries.history)
+            raise refusal
         return response
 
 

@@ -251,7 +251,7 @@ class PodsUnderTest:
         """What policies deny by default is allowed to our pods; without the right to, the preflight has said so."""
         body = policy.manifest(metadata, f"{APP}-{self.run}", {RUN_LABEL: self.run}, owners)
         try:
-            self.api.send("POST", policy.path(self.namespace), body)
+            self._post(policy.path(self.namespace), body)
         except Unauthorized:
             pass
         except ApiRefusal as refusal:
@@ -280,17 +280,44 @@ class PodsUnderTest:
                 time.sleep(0.2)
 
     def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        made = self._in_doubt = f"{path}/{body['metadata']['name']}"
+        name = body["metadata"]["name"]
+        made = self._in_doubt = f"{path}/{name}"
         try:
             answer = self.api.send("POST", path, body)
         except ApiRefusal as refusal:
             if refusal.status < 500:
                 self._in_doubt = ""
-            raise
+            if refusal.status != 409:
+                raise
+            answer = self._made_before(path, name, refusal)
+            if not answer:
+                self._will_not_delete(made)
+                raise
         self._in_doubt = ""
         if self.entrusted is not None and made in self._created and not self.settings.keep:
             self.entrusted.made(made)
         return answer
+
+    def _made_before(self, path: str, name: str, refusal: ApiRefusal) -> dict[str, Any]:
+        """What an earlier attempt has made, though the server's answer was an error; nothing where it is another's."""
+        if not refusal.repeated:
+            return {}
+        try:
+            listed = self.api.list(path, {"fieldSelector": f"metadata.name={name}"})
+        except SetupProblem:
+            raise refusal from None  # whose it is cannot be told
+        for item in listed:
+            metadata = item.get("metadata") or {}
+            if metadata.get("name") == name and (metadata.get("labels") or {}).get(RUN_LABEL) == self.run:
+                return item
+        return {}
+
+    def _will_not_delete(self, path: str) -> None:
+        """It is there, and another has made it."""
+        if path in self._created:
+            self._created.remove(path)
+            if self.entrusted is not None and not self.settings.keep:
+                self.entrusted.is_gone(path)
 
     def _lifetime(self) -> dict[str, str]:
         """When this run began, and when at the latest it has ended: other runs leave it alone until then."""

@@ -10,11 +10,12 @@ from pytest_calico_ipip.remote import one_line
 
 
 class ApiRefusal(SetupProblem):
-    """The API server answered with an error; `status` is the HTTP status."""
+    """The API server answered with an error; `status` is the HTTP status, `repeated` whether it was asked before."""
 
     def __init__(self, status: int, problem: str, remedy: str) -> None:
         super().__init__(problem, remedy)
         self.status = status
+        self.repeated = False
 
 
 class Unauthorized(ApiRefusal):

@@ -9,16 +9,19 @@ ATTEMPTS = 4
 BACKOFF_SECONDS = 0.2  # 0, 0.4 and 0.8 between the attempts, and at most as much again by chance
 LONGEST_SECONDS = 10.0  # whatever Retry-After asks for: a run has better things to do than to wait for an hour
 THROTTLED = 429
-IN_TROUBLE = (500, 502, 503, 504)
+UNAVAILABLE = 503
+IN_TROUBLE = (500, 502, UNAVAILABLE, 504)
 
 
 def retries(method: str) -> Any:
     """The policy for one request, a `urllib3.Retry`.
 
     A server that is throttling has done nothing yet, so anything may be asked again. One in trouble may have: only what
-    can be done twice is. A kept connection that turns out to be broken is worth one more try, a silent server none.
+    can be done twice is. A POST of ours is a question, or names what it makes: the server refuses to make that twice
+    (409), and who asked looks whose it is. So it may be repeated where a server is unavailable; what else went wrong
+    would go wrong again. A kept connection that turns out to be broken is worth one more try, a silent server none.
     """
-    again = method in ("GET", "DELETE")
+    in_trouble = IN_TROUBLE if method in ("GET", "DELETE") else (UNAVAILABLE,)
     return _bounded()(
         total=ATTEMPTS - 1,
         connect=0,
@@ -27,7 +30,7 @@ def retries(method: str) -> Any:
         other=0,
         status=ATTEMPTS - 1,
         allowed_methods={method},
-        status_forcelist={THROTTLED, *(IN_TROUBLE if again else ())},
+        status_forcelist={THROTTLED, *in_trouble},
         backoff_factor=BACKOFF_SECONDS,
         backoff_jitter=BACKOFF_SECONDS,
         raise_on_status=False,  # the last answer has the server's words

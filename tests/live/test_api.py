@@ -17,6 +17,7 @@ from pytest_calico_ipip.cluster.connection import Api
 from pytest_calico_ipip.cluster.exec import execute
 from pytest_calico_ipip.cluster.headers import headers
 from pytest_calico_ipip.cluster.nodes import list_nodes
+from pytest_calico_ipip.cluster.pods import RUN_LABEL, PodsUnderTest
 from pytest_calico_ipip.cluster.retries import ATTEMPTS, LONGEST_SECONDS, retries
 from pytest_calico_ipip.cluster.secret import Secret
 from pytest_calico_ipip.errors import SetupProblem, UnknownNode
@@ -82,13 +83,53 @@ def test_a_moment_of_trouble_is_waited_out(serve: Serve, code: int) -> None:
     assert len(stand_in.requests) == 3
 
 
-@pytest.mark.parametrize(("code", "tries"), [(429, ATTEMPTS), (503, 1), (500, 1)])
-def test_what_may_have_been_done_is_not_done_twice(serve: Serve, code: int, tries: int) -> None:
-    """A POST is repeated where the server says that it was throttled, never where it may have created something."""
+@pytest.mark.parametrize(("code", "tries"), [(429, ATTEMPTS), (503, ATTEMPTS), (500, 1), (504, 1)])
+def test_a_post_is_repeated_where_the_server_was_not_there(serve: Serve, code: int, tries: int) -> None:
+    """Throttled, or unavailable; what else went wrong is told at once."""
     stand_in = serve(lambda _method, _path: status(code, "no"))
     with pytest.raises(SetupProblem, match=f"HTTP {code} no"):
         Api.connect(stand_in.settings()).send("POST", "/api/v1/namespaces", {})
     assert len(stand_in.requests) == tries
+
+
+def creating(serve: Serve, answers: list[Reply], there: dict[str, Any]) -> tuple[StandIn, PodsUnderTest]:
+    """A run's pods on one node, whose namespace is answered for so; in the API the namespace `there` is to be found."""
+    left = iter(answers)
+
+    def reply(method: str, path: str) -> Reply:
+        if method == "POST" and path == "/api/v1/namespaces":
+            return next(left)
+        return listing({"metadata": there}) if path.startswith("/api/v1/namespaces?") else (200, b"{}")
+
+    stand_in = serve(reply)
+    api = Api.connect(stand_in.settings())
+    return stand_in, PodsUnderTest(api, stand_in.settings(), ("n1",), run="abc123")
+
+
+def test_what_an_unavailable_server_made_all_the_same_is_taken(serve: Serve) -> None:
+    """It is there at the second attempt, and carries this run's label: the run goes on, and deletes it at its end."""
+    ours = {"name": "sleep-curl-abc123", "labels": {RUN_LABEL: "abc123"}}
+    stand_in, pods = creating(serve, [status(503, "later"), status(409, "already exists")], ours)
+    with pods:
+        assert len(pods.names) == 1
+    assert [path for method, path, _ in stand_in.requests if method == "DELETE"] == [
+        "/api/v1/namespaces/sleep-curl-abc123"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answers", "run"),
+    [
+        ([status(503, "later"), status(409, "already exists")], "fff"),
+        ([status(409, "already exists")], "abc123"),
+    ],
+)
+def test_what_another_has_made_is_neither_taken_nor_deleted(serve: Serve, answers: list[Reply], run: str) -> None:
+    """Another run's label, or there before anything was asked for: the end, and it stays."""
+    stand_in, pods = creating(serve, answers, {"name": "sleep-curl-abc123", "labels": {RUN_LABEL: run}})
+    with pytest.raises(SetupProblem, match="already exists"), pods:
+        pass
+    assert "DELETE" not in [method for method, _, _ in stand_in.requests]
 
 
 def test_retry_after_is_bounded() -> None:
