@@ -64,6 +64,7 @@ def manifest(metadata: Mapping[str, Any], node: str, settings: Settings) -> dict
                     "image": settings.helper_image,
                     "imagePullPolicy": settings.image_pull_policy,
                     "command": ["/bin/sh", "-c", _MAIN.format(seconds=seconds)],
+                    "terminationMessagePolicy": "FallbackToLogsOnError",
                     "securityContext": security,
                     "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "512Mi"}},
                     "volumeMounts": [{"name": "run", "mountPath": "/run"}, {"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108

@@ -8,10 +8,18 @@ from typing import Any
 from pytest_calico_ipip.remote import one_line
 
 # these never heal by waiting; ImagePullBackOff may
-HOPELESS = {"InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError", "CreateContainerError"}
+HOPELESS = {"InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError"}
 PULL_FAILED = {"ErrImagePull", "ImagePullBackOff"}
 # the registry has spoken; asking it again gets the same answer
 NO_SUCH_IMAGE = ("not found", "manifest unknown", "unauthorized", "denied", "no match for platform", "does not exist")
+# A container that could not be started: a node under pressure may start it at the next attempt, so these are given
+# some time, unless the runtime's words (runc's, crun's) are about the program itself, which no attempt changes.
+START_FAILED = {"CreateContainerError", "RunContainerError"}
+NEVER_STARTED = {"StartError", "ContainerCannotRun"}  # how an attempt has ended
+NO_SUCH_PROGRAM = ("exec format error", 'exec: "/bin/sh"', "executable file")
+# One that was started and has ended: our commands sleep, and none of them ends by itself. A kubelet starts it again at
+# once, and only after a second end in a row says this, so it was no single accident.
+ENDED_AGAIN = "CrashLoopBackOff"
 
 
 def is_ready(pod: Mapping[str, Any]) -> bool:
@@ -26,39 +34,66 @@ def is_ready(pod: Mapping[str, Any]) -> bool:
     )
 
 
-def hopeless(pod: Mapping[str, Any]) -> bool:
-    """Whether waiting cannot help: the kubelet has refused it, or its container can never start."""
+def hopeless(pod: Mapping[str, Any], own: str) -> bool:
+    """Whether waiting cannot help: the kubelet has refused it, or its container (`own`) can never run."""
     status = pod.get("status") or {}
     if status.get("phase") in ("Failed", "Succeeded"):
         return True
-    for waiting in _waiting(pod):
+    for waiting in map(_waiting, _containers(pod)):
         said = str(waiting.get("message") or "").lower()
         if waiting.get("reason") in HOPELESS:
             return True
         if waiting.get("reason") in PULL_FAILED and any(words in said for words in NO_SUCH_IMAGE):
             return True
+    for container in _containers(pod, own):
+        waiting, ended = _waiting(container), _ended(container)
+        said = f"{waiting.get('message')} {ended.get('message')}".lower()
+        if _start_failed(container) and any(words in said for words in NO_SUCH_PROGRAM):
+            return True
+        if waiting.get("reason") == ENDED_AGAIN and not _start_failed(container):
+            return True
     return False
 
 
-def pull_failed(pod: Mapping[str, Any]) -> bool:
-    """Whether an image could not be pulled just now; it may come at the next attempt."""
-    return any(waiting.get("reason") in PULL_FAILED for waiting in _waiting(pod))
+def failing(pod: Mapping[str, Any], own: str) -> bool:
+    """Whether an image could not be pulled, or its container not be started, just now; the next attempt may do."""
+    return any(_waiting(one).get("reason") in PULL_FAILED for one in _containers(pod)) or any(
+        map(_start_failed, _containers(pod, own))
+    )
 
 
-def _waiting(pod: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _start_failed(container: Mapping[str, Any]) -> bool:
+    if "running" in (container.get("state") or {}):
+        return False
+    return _waiting(container).get("reason") in START_FAILED or _ended(container).get("reason") in NEVER_STARTED
+
+
+def _containers(pod: Mapping[str, Any], own: str = "") -> list[Mapping[str, Any]]:
+    """What is said of each; of the one that is ours alone: a sidecar's troubles may pass."""
     statuses = (pod.get("status") or {}).get("containerStatuses") or []
-    return [(container.get("state") or {}).get("waiting") or {} for container in statuses]
+    return [one for one in statuses if not own or one.get("name", own) == own]
+
+
+def _waiting(container: Mapping[str, Any]) -> Mapping[str, Any]:
+    return (container.get("state") or {}).get("waiting") or {}
+
+
+def _ended(container: Mapping[str, Any]) -> Mapping[str, Any]:
+    """How it ended, now or last time."""
+    states = (container.get("state") or {}, container.get("lastState") or {})
+    return next((state["terminated"] for state in states if state.get("terminated")), {})
 
 
 def waiting_reason(pod: Mapping[str, Any]) -> str:
     """What the pod's own status says about why it is not Ready."""
     status = pod.get("status") or {}
-    for container in status.get("containerStatuses") or []:
-        state = container.get("state") or {}
-        for kind in ("waiting", "terminated"):
-            if kind in state:
-                message = one_line(str(state[kind].get("message") or ""), 200)
-                return f"{kind}: {one_line(str(state[kind].get('reason')))}" + (f" ({message})" if message else "")
+    for container in _containers(pod):
+        waiting, ended = _waiting(container), _ended(container)
+        if waiting:
+            last = f"; it ended before: {_words(ended)}" if ended else ""
+            return f"waiting: {_words(waiting)}{last}"
+        if "terminated" in (container.get("state") or {}):
+            return f"terminated: {_words(ended)}"
     if status.get("reason") or status.get("message"):
         return one_line(f"{status.get('phase')}: {status.get('reason', '')} {status.get('message', '')}", 250)
     false = [
@@ -67,3 +102,10 @@ def waiting_reason(pod: Mapping[str, Any]) -> str:
         if c.get("status") != "True"
     ]
     return f"{status.get('phase') or 'no status'}" + (f" ({', '.join(false)})" if false else "")
+
+
+def _words(state: Mapping[str, Any]) -> str:
+    """`StartError, exit status 128 (exec /bin/sh: exec format error)`."""
+    status = f", exit status {one_line(str(state['exitCode']), 20)}" if "exitCode" in state else ""
+    message = one_line(str(state.get("message") or ""), 300)
+    return f"{one_line(str(state.get('reason')))}{status}" + (f" ({message})" if message else "")

@@ -15,7 +15,7 @@ from pytest_calico_ipip.cluster import helper_pods, meshes, policy
 from pytest_calico_ipip.cluster.connection import Api
 from pytest_calico_ipip.cluster.entrusted import Entrusted
 from pytest_calico_ipip.cluster.nodes import tolerations
-from pytest_calico_ipip.cluster.pod_status import hopeless, is_ready, pull_failed, waiting_reason
+from pytest_calico_ipip.cluster.pod_status import failing, hopeless, is_ready, waiting_reason
 from pytest_calico_ipip.cluster.problems import ApiRefusal, Unauthorized
 from pytest_calico_ipip.cluster.survivor import PATIENCE
 from pytest_calico_ipip.errors import IpipError, SetupProblem
@@ -46,7 +46,8 @@ if command -v nc >/dev/null && command -v head >/dev/null; then
   {" ".join(f"serve {port} &" for port in PORTS)}
 fi
 {SLEEP}"""
-PULL_PATIENCE = 25.0  # seconds: the kubelet's second attempt, after its first back-off of 10 s, has failed as well
+# seconds: the kubelet's attempt after its first back-off of 10 s, to pull an image or to start a container, has failed
+ATTEMPTS_PATIENCE = 25.0
 # what our pods keep to, said on their namespace: nothing else gets in there, and a stricter default does not matter
 POD_SECURITY = {
     "pod-security.kubernetes.io/enforce": "restricted",
@@ -76,7 +77,7 @@ class PodsUnderTest:
     _in_doubt: str = ""  # the path whose creation was asked for and has not been answered
     _seen: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _refused: dict[str, ApiRefusal] = field(default_factory=dict)  # never came to be
-    _pull_failed: dict[str, float] = field(default_factory=dict)  # since when, by the monotonic clock
+    _failing: dict[str, float] = field(default_factory=dict)  # since when, by the monotonic clock
     _gone: set[str] = field(default_factory=set)  # came to be, and were deleted by somebody else
 
     def __enter__(self) -> PodsUnderTest:
@@ -335,14 +336,16 @@ class PodsUnderTest:
         )
 
     def _hopeless(self, name: str) -> bool:
-        """Whether waiting cannot help, or has not helped: an image is pulled again and again."""
-        if hopeless(self._seen[name]):
+        """Whether waiting cannot help, or has not helped: an image is pulled, a container started, again and again."""
+        pod = self._seen[name]
+        own = helper_pods.HELPER if name in self.helpers.values() else CONTAINER
+        if hopeless(pod, own):
             return True
-        if not pull_failed(self._seen[name]):
-            self._pull_failed.pop(name, None)
+        if not failing(pod, own):
+            self._failing.pop(name, None)
             return False
-        since = self._pull_failed.setdefault(name, time.monotonic())
-        return time.monotonic() - since > PULL_PATIENCE
+        since = self._failing.setdefault(name, time.monotonic())
+        return time.monotonic() - since > ATTEMPTS_PATIENCE
 
     def _why(self, node: str, name: str) -> str:
         pod = self._seen.get(name)
@@ -375,6 +378,8 @@ def manifest(metadata: Mapping[str, Any], node: str, settings: Settings, command
                     "image": settings.pod_image,
                     "imagePullPolicy": settings.image_pull_policy,
                     "command": ["/bin/sh", "-c", command],
+                    # a container that ends says why in its log alone: its status has the end of that
+                    "terminationMessagePolicy": "FallbackToLogsOnError",
                     "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
                 }
             ],

@@ -12,7 +12,7 @@ import pytest
 from pytest_calico_ipip.cluster.cleanup import expired
 from pytest_calico_ipip.cluster.connection import Api
 from pytest_calico_ipip.cluster.pod_status import hopeless, waiting_reason
-from pytest_calico_ipip.cluster.pods import EXPIRES, KEPT, RUN_LABEL, TIME, PodsUnderTest, manifest
+from pytest_calico_ipip.cluster.pods import CONTAINER, EXPIRES, KEPT, RUN_LABEL, TIME, PodsUnderTest, manifest
 from pytest_calico_ipip.cluster.problems import ApiRefusal, Unauthorized
 from pytest_calico_ipip.errors import SetupProblem
 from pytest_calico_ipip.settings import Settings
@@ -205,15 +205,88 @@ def test_an_image_that_is_not_there_is_not_waited_for() -> None:
         waiting = {"reason": reason, "message": message}
         return {"status": {"phase": "Pending", "containerStatuses": [{"state": {"waiting": waiting}}]}}
 
-    assert hopeless(pulling("ErrImagePull", 'failed to resolve reference "x/y": x/y: not found'))
-    assert hopeless(pulling("ErrImagePull", "unexpected status: 401 Unauthorized"))
-    assert not hopeless(pulling("ErrImagePull", "dial tcp 10.0.0.1:443: i/o timeout"))
-    assert not hopeless(pulling("ContainerCreating", "not found"))
+    assert hopeless(pulling("ErrImagePull", 'failed to resolve reference "x/y": x/y: not found'), CONTAINER)
+    assert hopeless(pulling("ErrImagePull", "unexpected status: 401 Unauthorized"), CONTAINER)
+    assert not hopeless(pulling("ErrImagePull", "dial tcp 10.0.0.1:443: i/o timeout"), CONTAINER)
+    assert not hopeless(pulling("ContainerCreating", "not found"), CONTAINER)
+
+
+RUNC = "OCI runtime create failed: runc create failed: unable to start container process: "
+BACK_OFF = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s restarting failed container"}}
+
+
+def ended(reason: str, code: int, message: str = "") -> dict[str, Any]:
+    """How a container has ended."""
+    return {"terminated": {"reason": reason, "exitCode": code, "message": message}}
+
+
+def of_container(state: dict[str, Any], last: dict[str, Any] | None = None, name: str = CONTAINER) -> dict[str, Any]:
+    """A pod's status, where one container is in this state."""
+    return {"phase": "Pending", "containerStatuses": [{"name": name, "state": state, "lastState": last or {}}]}
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (of_container(BACK_OFF, ended("Error", 1, "exec /bin/sh: exec format error")), "status 1 (exec /bin/sh: e"),
+        (of_container(BACK_OFF, ended("Completed", 0)), "it ended before: Completed, exit status 0"),
+        (
+            of_container({"waiting": {"reason": "RunContainerError", "message": f'{RUNC}exec: "/bin/sh": stat'}}),
+            "waiting: RunContainerError (OCI runtime create failed: ",
+        ),
+        (of_container({"waiting": {"reason": "CreateContainerError", "message": "executable file not found"}}), "file"),
+        (of_container(BACK_OFF, ended("StartError", 128, f"{RUNC}exec format error")), "process: exec format error)"),
+        (of_container(ended("StartError", 128, f"{RUNC}exec format error")), "terminated: StartError, exit status 128"),
+    ],
+)
+def test_a_container_that_can_never_run_is_not_waited_for(status: dict[str, Any], words: str) -> None:
+    """No shell, another processor's image, a command that ends: told at once, with the state's own words."""
+    began = time.monotonic()
+    with pods(InMemory([{**dict.fromkeys(NAMES, READY), "sleep-curl-1": status}] * 9), pod_timeout=60.0) as under_test:
+        under_test.wait(print)
+    assert time.monotonic() - began < 5
+    (problem,) = under_test.problems
+    assert words in problem
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        of_container({"waiting": {"reason": "RunContainerError", "message": "context deadline exceeded"}}),
+        of_container({"waiting": {"reason": "CreateContainerError", "message": 'the name "x" is reserved'}}),
+        of_container(BACK_OFF, ended("StartError", 128, f"{RUNC}unable to apply cgroup configuration")),
+        of_container({"running": {}}, ended("StartError", 128, f"{RUNC}exec format error")),
+        of_container(ended("OOMKilled", 137)),  # once
+        of_container(BACK_OFF, ended("Error", 1), name="istio-proxy"),
+    ],
+)
+def test_what_may_heal_by_itself_is_waited_for(status: dict[str, Any]) -> None:
+    """A node under pressure starts it at a later attempt; a sidecar's crashes are not ours."""
+    pod = {"status": status}
+    assert not hopeless(pod, CONTAINER)
+    api = InMemory([{**dict.fromkeys(NAMES, READY), "sleep-curl-1": status}] * 3 + [dict.fromkeys(NAMES, READY)])
+    with pods(api, pod_timeout=60.0) as under_test:
+        under_test.wait(print)
+    assert under_test.problems == []
+
+
+def test_a_container_that_is_never_started_is_not_waited_for_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two attempts its state has other names; the time counts on."""
+    monkeypatch.setattr("pytest_calico_ipip.cluster.pods.ATTEMPTS_PATIENCE", 0.05)
+    failed = ended("StartError", 128, "context deadline exceeded")
+    states = [of_container({"waiting": {"reason": "RunContainerError"}}), of_container(failed)]
+    states += [of_container(BACK_OFF, failed), of_container({"waiting": {"reason": "ContainerCreating"}}, failed)]
+    began = time.monotonic()
+    api = InMemory([{**dict.fromkeys(NAMES, READY), "sleep-curl-2": state} for state in states] * 250_000)
+    with pods(api, pod_timeout=30.0) as under_test:
+        under_test.wait(print)
+    assert time.monotonic() - began < 5
+    assert len(under_test.problems) == 1
 
 
 def test_an_image_that_does_not_come_is_not_waited_for_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """The kubelet's second attempt has failed as well by then; the others are used."""
-    monkeypatch.setattr("pytest_calico_ipip.cluster.pods.PULL_PATIENCE", 0.05)
+    monkeypatch.setattr("pytest_calico_ipip.cluster.pods.ATTEMPTS_PATIENCE", 0.05)
     some = {**dict.fromkeys(NAMES, READY), "sleep-curl-2": PULLING}
     began = time.monotonic()
     with pods(InMemory([some] * 1_000_000), pod_timeout=30.0) as under_test:
@@ -282,7 +355,7 @@ def test_reasons_are_read_from_where_the_kubelet_puts_them() -> None:
         waiting_reason({"status": {"phase": "Failed", "reason": "OutOfpods", "message": "full"}})
         == "Failed: OutOfpods full"
     )
-    assert hopeless({"status": {"phase": "Failed"}})
+    assert hopeless({"status": {"phase": "Failed"}}, CONTAINER)
     conditions = [{"type": "Ready", "status": "False", "reason": "ContainersNotReady"}]
     assert (
         waiting_reason({"status": {"phase": "Pending", "conditions": conditions}})
