@@ -13,6 +13,7 @@ from pytest_calico_ipip.cluster.headers import headers
 from pytest_calico_ipip.cluster.problems import refused, unreachable
 from pytest_calico_ipip.cluster.retries import retries
 from pytest_calico_ipip.cluster.secret import Secret
+from pytest_calico_ipip.cluster.weight import HEAVIEST_LIST, HEAVIEST_OBJECT, weight
 from pytest_calico_ipip.errors import SetupProblem
 from pytest_calico_ipip.remote import one_line
 from pytest_calico_ipip.settings import Settings
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
-LIMIT = 512 * 1024 * 1024  # bytes of one answer
+LIMIT = 64 * 1024 * 1024  # bytes of one answer: 6500 pods of 10 KiB; the judges read no larger file
 LARGEST_EVENT = 16 * 1024 * 1024  # bytes; no object that etcd takes is larger than a tenth of it
 
 
@@ -106,7 +107,10 @@ class Api:
         finally:
             response.release_conn()
         if len(data) > LIMIT:
-            raise SetupProblem(f"{self.server} sent more than {LIMIT} bytes for {path}", "Is this a Kubernetes API?")
+            raise SetupProblem(
+                f"{self.server} sent more than {LIMIT} bytes for {path}",
+                "Is this a Kubernetes API? A larger list cannot be judged.",
+            )
         return data
 
     def _open(
@@ -149,8 +153,17 @@ class Api:
         return response
 
 
-def decoded(body: bytes) -> Any:
-    """The JSON of an answer. Raises `SetupProblem`: it is none, is cut off, or nests deeper than anybody can read."""
+def decoded(body: bytes, heaviest: int = HEAVIEST_OBJECT) -> Any:
+    """The JSON of an answer.
+
+    Raises `SetupProblem`: it is none, is cut off, nests deeper than anybody can read, or would take too much memory.
+    """
+    if (heavy := weight(body)) > heaviest:
+        raise SetupProblem(
+            f"the API server's answer would take {heavy >> 20} MiB of memory, more than {heaviest >> 20}: "
+            f"{one_line(body[:60])}",
+            "Is this a Kubernetes API, or does something between answer for it?",
+        )
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
@@ -162,6 +175,6 @@ def decoded(body: bytes) -> Any:
 
 def items(body: bytes) -> list[dict[str, Any]]:
     """The items of a list as the API server wrote it; `items: null` is an empty list."""
-    data = decoded(body)
+    data = decoded(body, HEAVIEST_LIST)
     listed = data.get("items") if isinstance(data, dict) else None
     return [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []

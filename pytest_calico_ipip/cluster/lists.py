@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
 from pytest_calico_ipip.cluster.calico import STORED, CalicoGroup
 from pytest_calico_ipip.cluster.connection import Api, items
 from pytest_calico_ipip.cluster.problems import ApiRefusal
+from pytest_calico_ipip.cluster.weight import HEAVIEST_READING, weight
+from pytest_calico_ipip.errors import SetupProblem
 from pytest_calico_ipip.evidence import Evidence
 
 # file name → path and query
@@ -37,8 +41,9 @@ def fetch(
     problems: list[str] = []
     kinds = {**_KUBERNETES, **{group.file(kind): (group.path(kind), {}) for kind in group.kinds}}
     required = (*_REQUIRED, *map(group.file, _REQUIRED_OF_CALICO))
+    reading = _Reading(api)
     with ThreadPoolExecutor(4) as threads:
-        waiting = {name: threads.submit(api.get, path, query) for name, (path, query) in kinds.items()}
+        waiting = {name: threads.submit(reading.get, path, query) for name, (path, query) in kinds.items()}
         for name, future in waiting.items():
             try:
                 bodies[name] = future.result()
@@ -58,6 +63,27 @@ def fetch(
         path_of_file.parent.mkdir(parents=True, exist_ok=True)
         path_of_file.write_bytes(body)
     return bodies, problems
+
+
+@dataclass
+class _Reading:
+    """Several lists, which together may take no more memory than there is."""
+
+    api: Api
+    _held: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def get(self, path: str, query: Mapping[str, str]) -> bytes:
+        """One list. Raises `SetupProblem`."""
+        body = self.api.get(path, query)
+        with self._lock:
+            self._held += weight(body)
+            if self._held > HEAVIEST_READING:
+                raise SetupProblem(
+                    f"the API server's lists would take more than {HEAVIEST_READING >> 20} MiB of memory, with {path}",
+                    "Is this a Kubernetes API? A cluster with larger lists cannot be judged.",
+                )
+        return body
 
 
 def _configmaps(api: Api, daemonsets: bytes) -> tuple[Sequence[dict[str, Any]], list[str]]:

@@ -7,6 +7,7 @@ import json
 import ssl
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -18,11 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_calico_ipip import remote
-from pytest_calico_ipip.cluster import connection, exec
+from pytest_calico_ipip.cluster import connection, exec, lists, weight
 from pytest_calico_ipip.cluster.access import Access
 from pytest_calico_ipip.cluster.connection import Api
 from pytest_calico_ipip.cluster.exec import Executed, Execution, execute
 from pytest_calico_ipip.errors import SetupProblem
+from pytest_calico_ipip.evidence import Evidence
 from pytest_calico_ipip.nodes.in_pod import PodConnection
 from pytest_calico_ipip.nodes.reading import eth0_mtu, underlay_nic
 from pytest_calico_ipip.observation.round import _devices
@@ -111,6 +113,41 @@ def test_an_answer_and_an_event_have_a_largest_size(api: StandIn, monkeypatch: p
     with pytest.raises(SetupProblem, match="more than 1000 bytes"):
         client.list("/api/v1/nodes")
     assert [*client.watch("/api/v1/pods", {}, 5)] == []
+
+
+@pytest.mark.parametrize("grain", [b"{},", b"[],", b'{"":{}},', b"[[[[[[[[]]]]]]]],", b'"ab",', b"1.5,"])
+def test_json_that_would_take_more_memory_than_there_is_is_not_read(api: StandIn, grain: bytes) -> None:
+    """64 MiB of it would be up to 3 GiB; the estimate that refuses it is about what it takes, or more."""
+    tracemalloc.start()
+    small = b"[" + grain * ((1 << 20) // len(grain)) + b"0]"
+    before = tracemalloc.get_traced_memory()[0]
+    read = json.loads(small)
+    taken = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert read
+    assert taken < 1.1 * weight.weight(small)
+    body = b'{"items": [' + grain * (weight.HEAVIEST_LIST // weight.weight(grain) + 1) + b"{}]}"
+    assert len(body) <= connection.LIMIT
+    api.reply = lambda method, path: (200, body)
+    with pytest.raises(SetupProblem, match="MiB of memory, more than 640"):
+        Api.connect(api.settings()).list("/api/v1/nodes")
+    with pytest.raises(SetupProblem, match="MiB of memory, more than 64:"):
+        Api.connect(api.settings()).send("GET", "/api/v1/nodes")
+
+
+def test_the_lists_of_a_large_cluster_are_read() -> None:
+    """As many recorded pods as the largest answer holds, with room for what real ones have besides."""
+    recorded = (Path(__file__).parents[1] / "recorded" / "v3.31.7-always" / "api" / "pods.json").read_bytes()
+    pods = json.dumps(json.loads(recorded), separators=(",", ":")).encode()
+    assert weight.weight(pods) * connection.LIMIT // len(pods) < 0.85 * weight.HEAVIEST_LIST
+
+
+def test_all_lists_together_have_a_largest_size(api: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each of them may be small enough."""
+    monkeypatch.setattr(lists, "HEAVIEST_READING", 3000)
+    api.reply = lambda method, path: (200, json.dumps({"items": [], "x": "x" * 500}).encode())
+    with pytest.raises(SetupProblem, match="lists would take more than"):
+        lists.fetch(Api.connect(api.settings()), Evidence(tmp_path / "evidence"))
 
 
 @pytest.mark.parametrize("deep", [DEEP, b'{"a":' * 200_000])
