@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_calico_ipip import remote
-from pytest_calico_ipip.cluster import connection, exec, helper_pods, pods, weight
+from pytest_calico_ipip.cluster import connection, exec, helper_pods, pages, pods, weight
 from pytest_calico_ipip.model.wire import Tap
 from pytest_calico_ipip.nodes import connection as ssh
 from pytest_calico_ipip.nodes import script
@@ -220,7 +220,7 @@ def test_the_bounds_are_on_the_page() -> None:
         f"{remote.LIMIT >> 20} MiB",
         f"{exec.LIMIT >> 20} MiB",
         f"{exec.LARGEST_MESSAGE >> 20} MiB",
-        f"{connection.LIMIT >> 20} MiB",
+        f"{pages.LIMIT >> 20} MiB",
         f"{weight.HEAVIEST_LIST >> 20} MiB",
         f"{weight.HEAVIEST_READING >> 20} MiB",
         f"{weight.HEAVIEST_OBJECT >> 20} MiB",

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from pytest_calico_ipip.cluster.access import Access, access
+from pytest_calico_ipip.cluster.answers import decoded, items
 from pytest_calico_ipip.cluster.headers import headers
+from pytest_calico_ipip.cluster.pages import LIMIT, whole_list
 from pytest_calico_ipip.cluster.problems import refused, unreachable
 from pytest_calico_ipip.cluster.retries import retries
 from pytest_calico_ipip.cluster.secret import Secret
-from pytest_calico_ipip.cluster.weight import HEAVIEST_LIST, HEAVIEST_OBJECT, weight
 from pytest_calico_ipip.errors import SetupProblem
-from pytest_calico_ipip.remote import one_line
 from pytest_calico_ipip.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
-LIMIT = 64 * 1024 * 1024  # bytes of one answer: 6500 pods of 10 KiB; the judges read no larger file
 LARGEST_EVENT = 16 * 1024 * 1024  # bytes; no object that etcd takes is larger than a tenth of it
 
 
@@ -59,9 +58,13 @@ class Api:
         """The body of a GET, byte for byte."""
         return self._request("GET", path, query)
 
+    def whole(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
+        """A list, however many pages it has; see `pages`."""
+        return whole_list(self.get, path, query or {})
+
     def list(self, path: str, query: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
         """The items of a list."""
-        return items(self.get(path, query))
+        return items(self.whole(path, query))
 
     def send(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, query: Mapping[str, str] | None = None
@@ -151,30 +154,3 @@ class Api:
             refusal.repeated = bool(response.retries and response.retries.history)
             raise refusal
         return response
-
-
-def decoded(body: bytes, heaviest: int = HEAVIEST_OBJECT) -> Any:
-    """The JSON of an answer.
-
-    Raises `SetupProblem`: it is none, is cut off, nests deeper than anybody can read, or would take too much memory.
-    """
-    if (heavy := weight(body)) > heaviest:
-        raise SetupProblem(
-            f"the API server's answer would take {heavy >> 20} MiB of memory, more than {heaviest >> 20}: "
-            f"{one_line(body[:60])}",
-            "Is this a Kubernetes API, or does something between answer for it?",
-        )
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        raise SetupProblem(
-            f"the API server's answer is no JSON that can be read: {one_line(body[:60])}",
-            "Is this a Kubernetes API, or does something between answer for it?",
-        ) from None
-
-
-def items(body: bytes) -> list[dict[str, Any]]:
-    """The items of a list as the API server wrote it; `items: null` is an empty list."""
-    data = decoded(body, HEAVIEST_LIST)
-    listed = data.get("items") if isinstance(data, dict) else None
-    return [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
+from pytest_calico_ipip.cluster.answers import items
 from pytest_calico_ipip.cluster.calico import GROUPS, CalicoGroup
-from pytest_calico_ipip.cluster.connection import items
 from pytest_calico_ipip.model.releases import releases_in_words
 from pytest_calico_ipip.remote import one_line
 

@@ -1,4 +1,4 @@
-"""The lists that everything is expected from, fetched in parallel and kept byte for byte."""
+"""The lists that everything is expected from, fetched in parallel and kept; byte for byte, but for very long ones."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+from pytest_calico_ipip.cluster.answers import items
 from pytest_calico_ipip.cluster.calico import STORED, CalicoGroup
-from pytest_calico_ipip.cluster.connection import Api, items
+from pytest_calico_ipip.cluster.connection import Api
 from pytest_calico_ipip.cluster.problems import ApiRefusal
 from pytest_calico_ipip.cluster.weight import HEAVIEST_READING, weight
 from pytest_calico_ipip.errors import SetupProblem
@@ -75,7 +76,7 @@ class _Reading:
 
     def get(self, path: str, query: Mapping[str, str]) -> bytes:
         """One list. Raises `SetupProblem`."""
-        body = self.api.get(path, query)
+        body = self.api.whole(path, query)
         with self._lock:
             self._held += weight(body)
             if self._held > HEAVIEST_READING:

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_calico_ipip import remote
-from pytest_calico_ipip.cluster import connection, exec, lists, weight
+from pytest_calico_ipip.cluster import connection, exec, lists, pages, weight
 from pytest_calico_ipip.cluster.access import Access
 from pytest_calico_ipip.cluster.connection import Api
 from pytest_calico_ipip.cluster.exec import Executed, Execution, execute
@@ -127,7 +127,7 @@ def test_json_that_would_take_more_memory_than_there_is_is_not_read(api: StandIn
     assert read
     assert taken < 1.1 * weight.weight(small)
     body = b'{"items": [' + grain * (weight.HEAVIEST_LIST // weight.weight(grain) + 1) + b"{}]}"
-    assert len(body) <= connection.LIMIT
+    assert len(body) <= pages.LIMIT
     api.reply = lambda method, path: (200, body)
     with pytest.raises(SetupProblem, match="MiB of memory, more than 640"):
         Api.connect(api.settings()).list("/api/v1/nodes")
@@ -139,7 +139,7 @@ def test_the_lists_of_a_large_cluster_are_read() -> None:
     """As many recorded pods as the largest answer holds, with room for what real ones have besides."""
     recorded = (Path(__file__).parents[1] / "recorded" / "v3.31.7-always" / "api" / "pods.json").read_bytes()
     pods = json.dumps(json.loads(recorded), separators=(",", ":")).encode()
-    assert weight.weight(pods) * connection.LIMIT // len(pods) < 0.85 * weight.HEAVIEST_LIST
+    assert weight.weight(pods) * pages.LIMIT // len(pods) < 0.85 * weight.HEAVIEST_LIST
 
 
 def test_all_lists_together_have_a_largest_size(api: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import ssl
 import threading
 from collections.abc import Callable
@@ -19,7 +20,10 @@ TOKEN = "secret-token-of-the-test"
 
 
 class StandIn:
-    """Counts and answers requests. `reply` gets method and path (with query) and returns status and body."""
+    """Counts and answers requests. `reply` gets method and path (with query) and returns status and body.
+
+    How many objects a page may hold is left out of the path: every list asks for so many.
+    """
 
     def __init__(self, directory: Path, reply: Callable[[str, str], Reply]) -> None:
         self.reply = reply
@@ -34,10 +38,12 @@ class StandIn:
             def answer(self) -> None:
                 length = int(self.headers.get("Content-Length") or 0)
                 self.rfile.read(length)
-                stand_in.requests.append((self.command, self.path, self.headers.get("Authorization", "")))
+                path = re.sub(r"\?limit=\d+&", "?", re.sub(r"[?&]limit=\d+$", "", self.path))
+                path = re.sub(r"&limit=\d+", "", path)
+                stand_in.requests.append((self.command, path, self.headers.get("Authorization", "")))
                 acting = [(name, said) for name, said in self.headers.items() if name.startswith("Impersonate-")]
                 stand_in.acting_as.append(acting)
-                status, body = stand_in.reply(self.command, self.path)
+                status, body = stand_in.reply(self.command, path)
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))
