@@ -67,7 +67,7 @@ def test_a_global_policy_that_denies() -> None:
     assert isolation(ONE, [allow], PODS, NAMESPACES, [early]) == Isolation((), ())
     for one in (*last, bare):
         assert isolation(ONE, [], PODS, NAMESPACES, [one]) == Isolation((), ())
-        assert isolation(ONE, [allow], PODS, NAMESPACES, [one]) == Isolation(("",), ())
+        assert isolation(ONE, [allow], PODS, NAMESPACES, [one]) == Isolation((Allowed(),), ())
     others: dict[str, Any] = {"spec": {**drops, "selector": "app == 'other'"}}
     assert isolation(ONE, [], PODS, NAMESPACES, [others]) == OPEN
 

@@ -41,14 +41,14 @@ LOUD = ("-vv", "-rA", "--tb=long", "--showlocals", "-o", "junit_logging=all", "-
 BUG = """
 import urllib3
 
-good = urllib3.PoolManager.request
+good = urllib3.PoolManager.urlopen
 
-def request(self, method, url, **kwargs):
+def urlopen(self, method, url, redirect=True, **kwargs):
     if method == "POST":
         raise RuntimeError("a bug")
-    return good(self, method, url, **kwargs)
+    return good(self, method, url, redirect, **kwargs)
 
-urllib3.PoolManager.request = request
+urllib3.PoolManager.urlopen = urlopen
 """
 
 
@@ -209,7 +209,7 @@ def test_a_bug_with_credentials_in_reach_tells_nothing(ground: Ground) -> None:
     process, told = ground.run("bug.run", kubeconfig, "-p", "bug", "-k", "pool")
     assert process.returncode == 1
     assert "a bug" in told
-    assert "headers    = {" in told, "it was not the frame with the credentials"
+    assert "<headers>" in told, "it was not the frame with the credentials"
     assert ground.token not in told
 
 
