@@ -183,7 +183,8 @@ def test_a_walk_over_a_recording(recording: str, every: int, tmp_path: Path, req
     assert lost == []
     for kind in KINDS:
         request.node.user_properties.append((kind, f"{found[kind]} of {tried[kind]} found"))
-        assert found[kind] / tried[kind] >= LEAST[kind], (kind, found[kind], tried[kind])
+        least = LEAST[kind] if every == 1 else LEAST[kind] / 2  # what a part holds is chance
+        assert found[kind] / tried[kind] >= least, (kind, found[kind], tried[kind])
     request.node.user_properties += [(ident, str(count)) for ident, count in sorted(by.items())]
     print({kind: f"{found[kind]}/{tried[kind]}" for kind in KINDS}, dict(sorted(by.items())))
 
