@@ -91,8 +91,15 @@ legacy() {
   esac
   iptables-save -c
 }
-# a module that is loaded, or built in: then /sys/module does not have it
-has_nftables() { [ -d /sys/module/nf_tables ] || grep -qs nf_tables_newtable /proc/kallsyms; }
+# a module that is loaded, or built in: then /sys/module does not have it. The kernel's symbols are searched once
+_nft=
+has_nftables() {
+  if [ -z "$_nft" ]; then
+    _nft=1
+    if [ -d /sys/module/nf_tables ] || grep -qs nf_tables_newtable /proc/kallsyms; then _nft=0; fi
+  fi
+  return $_nft
+}
 nftables() {
   if ! has_nftables; then echo "no nftables in this kernel" >&2; echo '{"nftables": []}'; return 0; fi
   nft -j list ruleset
@@ -104,6 +111,7 @@ sets() {
 }
 # by_iptables FILE NFT_FILE: FILE is written where NFT_FILE has such rules, or nft could not say
 by_iptables() {
+  has_nftables || return
   [ -s "$2" ] && ! grep -qs '"xt"' "$2" && return
   run "$1" of_iptables
 }
