@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 
 from pytest_calico_ipip import in_job
-from tests.live.private_network import ROOT
+from tests.live.whole_lab import run_in_lab
 
 pytestmark = pytest.mark.lab
 
@@ -19,21 +16,7 @@ pytestmark = pytest.mark.lab
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Both runs in one lab."""
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "pytest_calico_ipip.lab", "run", "--"),
-            *(sys.executable, "-m", "tests.live.as_account_in_lab"),
-        ],
-        cwd=tmp_path_factory.mktemp("lab"),
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=290,
-        stdin=subprocess.DEVNULL,
-    )
-    assert done.returncode == 0, done.stderr + done.stdout
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
+    return run_in_lab("as_account_in_lab", tmp_path_factory.mktemp("lab"))
 
 
 def test_the_job_s_pod_proves_its_own_cluster(told: dict[str, Any]) -> None:

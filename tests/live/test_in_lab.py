@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.live.private_network import ROOT
+from tests.live.whole_lab import run_in_lab
 from tests.matrix.suite import on_evidence
 
 pytestmark = pytest.mark.lab
@@ -40,17 +37,7 @@ class Lab:
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     """One lab for all scenarios."""
     directory = tmp_path_factory.mktemp("lab")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest_calico_ipip.lab", "run", "--", sys.executable, "-m", "tests.live.in_lab"],
-        cwd=directory,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        stdin=subprocess.DEVNULL,
-    )
-    assert done.returncode == 0, done.stderr
-    return Lab(json.loads(done.stdout), directory)
+    return Lab(run_in_lab("in_lab", directory, 300), directory)
 
 
 def test_every_file_of_the_evidence_is_written(lab: Lab) -> None:

@@ -6,15 +6,12 @@ Nothing is allowed there but what a policy allows: a default deny of the namespa
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.live.private_network import ROOT
+from tests.live.whole_lab import run_in_lab
 
 pytestmark = pytest.mark.lab
 
@@ -28,21 +25,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def told(directory: Path) -> dict[str, Any]:
     """All runs in one lab."""
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "pytest_calico_ipip.lab", "run", "--"),
-            *(sys.executable, "-m", "tests.live.one_namespace_in_lab"),
-        ],
-        cwd=directory,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=290,
-        stdin=subprocess.DEVNULL,
-    )
-    assert done.returncode == 0, done.stderr + done.stdout
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
+    return run_in_lab("one_namespace_in_lab", directory)
 
 
 def test_its_namespace_admits_helper_pods_and_they_prove_the_network(told: dict[str, Any], directory: Path) -> None:
