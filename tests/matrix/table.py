@@ -5,7 +5,7 @@ A subject is "2" for virtnest-rook-ceph-2, "1:2" for the pair from the first nod
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.matrix.suite import Subjects
@@ -19,6 +19,19 @@ class Broken:
     causes: tuple[str, ...]
     warned: Subjects = field(default_factory=dict)
     options: tuple[str, ...] = ()  # what asks the suite for a requirement that is not judged unasked
+
+    def among(self, nodes: int) -> Broken:
+        """The verdict in a lab that has only the first so many nodes."""
+        there = {"cluster", *(str(number + 1) for number in range(nodes))}
+
+        def kept(subjects: Subjects) -> Subjects:
+            found = {
+                requirement: tuple(one for one in each if there.issuperset(one.split(":")))
+                for requirement, each in subjects.items()
+            }
+            return {requirement: each for requirement, each in found.items() if each}
+
+        return replace(self, failed=kept(self.failed), warned=kept(self.warned))
 
 
 HEALTHY_LAB = Path(__file__).with_name("healthy_lab.json")  # what `--ipip-save-baseline` writes in a healthy lab
