@@ -85,7 +85,7 @@ def test_one_observation_for_all(
     ((settings, nodes, _),) = writers.told
     assert nodes == ("n1", "n2")
     assert settings.replay is None
-    assert api.requests == ["/api/v1/nodes"]
+    assert api.requests == ["/api/v1/nodes?limit=500"]
     result.stdout.fnmatch_lines(["calico-ipip: opening*", " ✓ MTU-1 * 2 of 2 nodes *", "  n1 hummed", "VERDICT *"])
     assert not left_behind(temporary)
 
