@@ -103,7 +103,13 @@ PROFILES = {
 }
 
 
-@pytest.mark.parametrize("name", PROFILES)
+# what two others show, one half each
+COMBINED = {"bird, CrossSubnet, one subnet", "felix, CrossSubnet, two subnets, borrowed address"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.thorough] if name in COMBINED else []) for name in PROFILES]
+)
 def test_a_healthy_profile_passes(name: str, tmp_path: Path) -> None:
     """The suite ends with 0, nothing failed or warned, what is not asserted cannot be, and the routes are Calico's."""
     profile = PROFILES[name]

@@ -13,7 +13,7 @@ import pytest
 
 from tests.live.whole_lab import run_in_lab
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.thorough]
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ def in_lab(work: Path, *lab: str, pytest: Sequence[str] = ()) -> Verdict:
     return _suite(work / "live.xml", _lab(work, lab), ["--ipip-evidence", str(work / "evidence"), *pytest])
 
 
-def seen_in_lab(work: Path, *lab: str, observe: Sequence[str] = ()) -> Verdict:
+def seen_in_lab(work: Path, *lab: str, observe: Sequence[str] = (), pytest: Sequence[str] = ()) -> Verdict:
     """As `in_lab`, and cheaper: in the lab the suite only observes, and what it saw is judged on this machine itself.
 
     A lab's kernel is several times slower than the machine's own.
@@ -52,7 +52,7 @@ def seen_in_lab(work: Path, *lab: str, observe: Sequence[str] = ()) -> Verdict:
     done = _run([*_lab(work, lab), *observer])
     if done.returncode != 0:
         raise AssertionError(f"nothing was observed; the lab ended with {done.returncode}:\n{done.stderr[-4000:]}")
-    return on_evidence(work, evidence)
+    return on_evidence(work, evidence, pytest=pytest)
 
 
 def _lab(work: Path, options: Sequence[str]) -> list[str]:
