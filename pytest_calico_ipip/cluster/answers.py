@@ -32,6 +32,10 @@ def decoded(body: bytes, heaviest: int = HEAVIEST_OBJECT) -> Any:
 
 def items(body: bytes) -> list[dict[str, Any]]:
     """The items of a list as the API server wrote it; `items: null` is an empty list."""
-    data = decoded(body, HEAVIEST_LIST)
+    return objects(decoded(body, HEAVIEST_LIST))
+
+
+def objects(data: Any) -> list[dict[str, Any]]:
+    """The objects of a list that has been decoded; what else may stand in their place is none."""
     listed = data.get("items") if isinstance(data, dict) else None
     return [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []

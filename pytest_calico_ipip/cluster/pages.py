@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pytest_calico_ipip.cluster.answers import decoded
+from pytest_calico_ipip.cluster.answers import decoded, objects
 from pytest_calico_ipip.cluster.problems import ApiRefusal
 from pytest_calico_ipip.cluster.weight import HEAVIEST_LIST
 from pytest_calico_ipip.errors import SetupProblem
@@ -49,7 +49,7 @@ def _pages(get: Get, path: str, query: Mapping[str, str]) -> bytes:
     size = 0
     while True:
         size += len(token)  # empty pages come to an end, too
-        for item in page.get("items") or []:
+        for item in objects(page):
             kept.append(json.dumps(slim(path, item), separators=(",", ":")).encode())
             size += len(kept[-1]) + 2
         if size > LIMIT:
