@@ -47,9 +47,9 @@ def access(settings: Settings) -> Access:
         raise SetupProblem("No kubeconfig was given", "Name one with --kubeconfig FILE.")
     try:
         document = _document(settings.kubeconfig)
-        found = _simple(document, settings.kubeconfig, settings.context)
-        found = found or _official(settings.kubeconfig, settings.context)
-        return replace(found, acting_as=acting_as.headers(_user(document, settings.context)))
+        cluster, user = (_chosen(document, settings.context, kind) for kind in ("cluster", "user"))
+        found = _simple(cluster, user, settings.kubeconfig) or _official(settings.kubeconfig, settings.context)
+        return replace(found, acting_as=acting_as.headers(user))
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         raise SetupProblem(
             f"{settings.kubeconfig} cannot be used: {one_line(str(error), 200)}",
@@ -66,24 +66,18 @@ def _document(path: Path) -> Any:
         raise ValueError("it is not YAML") from None  # the parser's own words quote the file, and it has credentials
 
 
-def _user(document: Any, context: str | None) -> dict[str, Any]:
-    """What is said of the context's user; nothing where that is nothing, or the official client has said why not."""
+def _chosen(document: Any, context: str | None, kind: str) -> dict[str, Any]:
+    """What is said of the context's `cluster` or `user`; nothing where there is none: the official client says why."""
     try:
         chosen = _named(document["contexts"], context or document["current-context"])["context"]
-        user = _named(document["users"], chosen["user"])["user"]
+        found = _named(document[f"{kind}s"], chosen[kind])[kind]
     except (KeyError, TypeError):
         return {}
-    return user if isinstance(user, dict) else {}
+    return found if isinstance(found, dict) else {}
 
 
-def _simple(document: Any, path: Path, context: str | None) -> Access | None:
+def _simple(cluster: dict[str, Any], user: dict[str, Any], path: Path) -> Access | None:
     """A cluster with its authority and a user with a token; None for everything that says more."""
-    user = _user(document, context)
-    try:
-        chosen = _named(document["contexts"], context or document["current-context"])["context"]
-        cluster = _named(document["clusters"], chosen["cluster"])["cluster"]
-    except (KeyError, TypeError):
-        return None  # the official client says what is wrong
     server = cluster.get("server")
     simple = set(cluster) <= _SIMPLE_CLUSTER and set(user) - acting_as.FIELDS == _SIMPLE_USER and user["token"]
     if not simple or not str(server).startswith("https:"):
