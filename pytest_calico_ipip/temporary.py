@@ -10,14 +10,11 @@ import fcntl
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 PREFIX = "ipip-run-"
-_UNBORN = ".ipip-run-"  # made, and not locked yet
-_UNBORN_SECONDS = 3600  # nobody takes that long from the one to the other
 
 
 @dataclass
@@ -37,13 +34,18 @@ class Held:
 
 
 def make(kind: str) -> Held:
-    """A new directory, `ipip-run-<kind>-…`; its path is short, for a socket's has 104 bytes."""
-    unborn = Path(tempfile.mkdtemp(prefix=_UNBORN))
-    lock = os.open(unborn, os.O_RDONLY | os.O_DIRECTORY)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    path = unborn.with_name(f"{PREFIX}{kind}-{unborn.name[len(_UNBORN) :]}")
-    unborn.rename(path)  # only now can it be taken for one whose owner is dead
-    return Held(path, lock)
+    """A new directory, `ipip-run-<kind>-…`; its path is short, for a socket's has 104 bytes.
+
+    Until it is locked, another run may take it for one whose owner is dead. Then there is another one.
+    """
+    while True:
+        path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{kind}-"))
+        with contextlib.suppress(FileNotFoundError):
+            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if path.exists():
+                return Held(path, lock)
+            os.close(lock)
 
 
 @contextlib.contextmanager
@@ -62,14 +64,9 @@ def remove_abandoned() -> list[str]:
 
 
 def _abandoned() -> Iterator[Path]:
-    folder = Path(tempfile.gettempdir())
-    for path in sorted(folder.glob(f"{PREFIX}*")):
+    for path in sorted(Path(tempfile.gettempdir()).glob(f"{PREFIX}*")):
         with contextlib.suppress(OSError):
             yield from _take(path)
-    for path in folder.glob(f"{_UNBORN}*"):
-        with contextlib.suppress(OSError):
-            if path.lstat().st_uid == os.getuid() and time.time() - path.lstat().st_mtime > _UNBORN_SECONDS:
-                shutil.rmtree(path, ignore_errors=True)
 
 
 def _take(path: Path) -> Iterator[Path]:

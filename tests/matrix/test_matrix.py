@@ -49,7 +49,7 @@ def _labs() -> Iterator[Any]:
 
 
 @pytest.mark.lab
-@pytest.mark.parametrize(("name", "nodes"), _labs())
+@pytest.mark.parametrize(("name", "nodes"), list(_labs()))
 def test_a_fault_trips_exactly_its_requirements_and_is_named(name: str, nodes: int, tmp_path: Path) -> None:
     """A broken lab fails what the table says and nothing else, could judge everything, and names the cause."""
     expected = TABLE[name].among(nodes)
