@@ -6,7 +6,9 @@ machine, though, and a token beside a certificate authority needs none of it: su
 
 from __future__ import annotations
 
+import atexit
 import base64
+import functools
 import os
 import ssl
 import threading
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from pytest_calico_ipip import temporary
 from pytest_calico_ipip.cluster import acting_as
 from pytest_calico_ipip.cluster.proxies import VARIABLES, Proxy, proxy_for
 from pytest_calico_ipip.cluster.secret import Secret, unlogged
@@ -118,12 +121,27 @@ def _official(path: Path, context: str | None) -> Access:
     try:
         with unlogged() as said:
             config.load_kube_config(  # type: ignore[no-untyped-call,unused-ignore]
-                config_file=str(path), context=context, client_configuration=configuration, persist_config=False
+                config_file=str(path),
+                context=context,
+                client_configuration=configuration,
+                persist_config=False,
+                temp_file_path=str(_folder_of_keys()),
             )
     except config.ConfigException as error:
         raise ValueError(str(error)) from error
     _refuse_a_failed_plugin(said)
     return _configured(configuration)
+
+
+@functools.cache
+def _folder_of_keys() -> Path:
+    """Where the official client writes what a kubeconfig holds inline, and looks for it when a credential is renewed.
+
+    It goes with this process, or with the next run that finds its owner dead.
+    """
+    held = temporary.make("keys")
+    atexit.register(held.remove)
+    return held.path
 
 
 def _refuse_a_failed_plugin(said: list[str]) -> None:

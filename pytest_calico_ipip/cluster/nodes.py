@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,14 +10,13 @@ from pytest_calico_ipip.cluster import calico, rights
 from pytest_calico_ipip.cluster.connection import Api
 from pytest_calico_ipip.cluster.problems import Unauthorized
 from pytest_calico_ipip.errors import SetupProblem, UnknownNode
+from pytest_calico_ipip.model.names import is_node_name
 from pytest_calico_ipip.remote import one_line
 from pytest_calico_ipip.settings import Settings
 
 NO_CALICO = "runs no calico-node: another CNI serves it"
 # nodes that are no machines: nothing can be read on them, and no packet of theirs is IPIP's
 _VIRTUAL_LABELS = {"type": "virtual-kubelet", "eks.amazonaws.com/compute-type": "fargate"}
-# what every API server takes as a node's name; it becomes a folder's here, and a word of commands
-_NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
 _VIRTUAL_TAINTS = ("virtual-kubelet.io/provider", "eks.amazonaws.com/compute-type")
 
 
@@ -119,7 +117,7 @@ def _annotated(node: Mapping[str, Any]) -> bool:
 def select(nodes: Sequence[Mapping[str, Any]], settings: Settings) -> tuple[str, ...]:
     """Pure: which of the API's nodes are in scope. A named one is, whatever its state: the run says what is wrong."""
     known = [str(node["metadata"]["name"]) for node in nodes]
-    if odd := [name for name in known if not _NAME.fullmatch(name) or ".." in name]:
+    if odd := [name for name in known if not is_node_name(name)]:
         raise SetupProblem(
             f"The API server lists a node with a name that no node can have: {one_line(odd[0], 100)}",
             "Is this a Kubernetes API, or does something between answer for it?",

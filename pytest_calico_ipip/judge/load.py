@@ -12,11 +12,11 @@ from pytest_calico_ipip.evidence import Evidence
 from pytest_calico_ipip.judge.again import SecondReadings
 from pytest_calico_ipip.judge.datastore import read_datastore, read_run
 from pytest_calico_ipip.judge.nodes import read_node
-from pytest_calico_ipip.judge.objects import is_node_name
 from pytest_calico_ipip.judge.values import mapping, sequence, text
 from pytest_calico_ipip.model.absent import Absent
 from pytest_calico_ipip.model.datastore import Datastore, Pod
 from pytest_calico_ipip.model.expected import NodeExpectation, expect
+from pytest_calico_ipip.model.names import is_node_name
 from pytest_calico_ipip.model.world import World
 
 if TYPE_CHECKING:

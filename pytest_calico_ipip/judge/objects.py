@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from ipaddress import IPv4Address
 from typing import Any
@@ -11,18 +10,13 @@ from typing import Any
 from pytest_calico_ipip.judge.lists import Item, name_of
 from pytest_calico_ipip.judge.values import address, boolean, interface, mapping, network, number, sequence, text
 from pytest_calico_ipip.model.datastore import Affinity, Allocation, BgpPeer, Block, ClusterNode, Pod, Pool
+from pytest_calico_ipip.model.names import is_node_name
 
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")  # a DNS subdomain, as the API server wants it
 ADDRESS = "projectcalico.org/IPv4Address"
 _TUNNEL = "projectcalico.org/IPv4IPIPTunnelAddr"
 _REFLECTOR = "projectcalico.org/RouteReflectorClusterID"
 _FLOATING = "cni.projectcalico.org/floatingIPs"
 TEST_LABEL = ("app", "sleep-curl")
-
-
-def is_node_name(name: object) -> bool:
-    """Whether this can be a node's name, and so a folder's."""
-    return isinstance(name, str) and _NAME.fullmatch(name) is not None
 
 
 class Unreadable(Exception):

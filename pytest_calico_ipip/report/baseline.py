@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from ipaddress import IPv4Network
 from typing import Any
 
 from pytest_calico_ipip.model.baseline import Baseline, NodeBaseline
+from pytest_calico_ipip.model.names import is_node_name
 
 KIND, VERSION = "calico-ipip-baseline", 1
 MOST_BYTES = 32 * 1024 * 1024  # a thousand nodes that send to each other need less
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")  # a node's name, as Kubernetes allows it
 
 
 def written(baseline: Baseline) -> str:
@@ -50,7 +49,7 @@ def read(text: str) -> Baseline:
         raise ValueError(f"it is of version {str(whole.get('version'))[:20]!r}, and this release reads {VERSION}")
     nodes = _mapping(whole, "nodes", "the file")
     for name in nodes:
-        if not _NAME.fullmatch(name):
+        if not is_node_name(name):
             raise ValueError(f"{name[:60]!r} is no node's name")
     return Baseline(
         {name: _node(_mapping(nodes, name, "nodes"), name) for name in nodes},

@@ -15,6 +15,7 @@ import socket
 import socketserver
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ import pytest
 import trustme
 import yaml
 
+from pytest_calico_ipip import temporary
 from pytest_calico_ipip.cluster.access import access
 from pytest_calico_ipip.cluster.connection import Api
 from pytest_calico_ipip.cluster.secret import Secret
@@ -117,6 +119,15 @@ class Ground:
         path = self.directory / name
         path.write_text(json.dumps({**self.known, "users": [{**self.known["users"][0], "user": user}]}))
         return path
+
+    def by_certificate(self) -> tuple[Path, bytes]:
+        """A kubeconfig with a client certificate, and the key in it (PEM)."""
+        authority: trustme.CA = self.api.server.authority
+        pair = authority.issue_cert(common_name="kubernetes-admin", organization_name="system:masters")
+        pem = pair.private_key_pem.bytes()
+        certificate = base64.b64encode(pair.cert_chain_pems[0].bytes()).decode()
+        user = {"client-certificate-data": certificate, "client-key-data": base64.b64encode(pem).decode()}
+        return self.kubeconfig("by-certificate", **user), pem
 
     def plugin(self, answer: str, status: int = 0) -> dict[str, Any]:
         """A credential plugin that prints an answer, and noise on stderr."""
@@ -228,22 +239,44 @@ def test_a_credential_plugin_that_fails_is_told_without_its_words(
 
 def test_a_client_certificate_s_key_is_in_no_repr(ground: Ground, tmp_path: Path) -> None:
     """It is loaded into the TLS context, and a request with it is answered."""
-    authority: trustme.CA = ground.api.server.authority
-    pair = authority.issue_cert(common_name="kubernetes-admin", organization_name="system:masters")
-    pem = pair.private_key_pem.bytes()
-    path = ground.kubeconfig(
-        "by-certificate",
-        **{
-            "client-certificate-data": base64.b64encode(pair.cert_chain_pems[0].bytes()).decode(),
-            "client-key-data": base64.b64encode(pem).decode(),
-        },
-    )
+    path, pem = ground.by_certificate()
     settings = Settings(kubeconfig=path)
     api = Api.connect(settings)
     api.get("/api/v1/nodes")
     shown = repr(settings) + repr(api.access) + repr(vars(api))
     assert pem.decode().splitlines()[1] not in shown
     assert base64.b64encode(pem).decode()[:60] not in shown
+
+
+CONNECT = """
+import sys, time
+from pathlib import Path
+from pytest_calico_ipip.cluster.connection import Api
+from pytest_calico_ipip.settings import Settings
+Api.connect(Settings(kubeconfig=Path(sys.argv[1]))).get("/api/v1/nodes")
+print("connected", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_a_client_certificate_s_key_is_not_left(
+    killed: bool, ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The official client writes it to a file: that goes with the process, and of a killed one when another looks."""
+    path, _ = ground.by_certificate()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    command = [sys.executable, "-c", CONNECT, str(path)]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"connected\n"
+        (keys,) = tmp_path.iterdir()
+        assert len(list(keys.iterdir())) >= 2
+        if killed:
+            process.kill()
+    assert temporary.remove_abandoned() == ([keys.name] if killed else [])
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("token", ["two\nlines", "caf\u00e9", "a\0b"])
