@@ -562,6 +562,20 @@ FAULTS = (
         at_start=(("1", "iptables -w -I FORWARD -o tunl0 -p tcp --tcp-flags PSH PSH -j DROP"),),
     ),
     Unlisted(
+        "tcp-masqueraded",
+        "node 1 masquerades what its pods send by TCP on its way into the tunnel, and no echo",
+        ("PATH-8",),
+        causes=("tcp-translated",),
+        at_start=(("1", f"iptables -w -t nat -I POSTROUTING 1 -p tcp -s {_POOL} -o tunl0 -j MASQUERADE"),),
+    ),
+    Unlisted(
+        "tcp-redirected",
+        "node 1 sends what its pods send by TCP to node 3's pods to node 3's tunnel address, by DNAT, and back",
+        ("PATH-8", "MTU-6"),
+        causes=("tcp-translated", "tcp-lost"),
+        at_start=(("1", f"iptables -w -t nat -I PREROUTING 1 -p tcp -s {_B1} -d {_B3} -j DNAT --to 10.233.88.0"),),
+    ),
+    Unlisted(
         "icmp-dropped",
         "node 1 drops ICMP on its way into the tunnel, and nothing else",
         ("PATH-1",),

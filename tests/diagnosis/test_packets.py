@@ -17,6 +17,7 @@ from pytest_calico_ipip.model.nodestate import Link, NextHop, Route, Rule
 from pytest_calico_ipip.model.wire import Packet
 from tests.diagnosis.judged import on_the_wire
 from tests.model.test_wire_checks import BROKEN
+from tests.model.test_wire_tcp_checks import BROKEN as BROKEN_TCP
 from tests.model.wire_scene import ADDRESSES, BLOCKS, A, B, C, Scene, healthy
 
 _WAY = [(A, "eth0"), (A, "cali"), (A, "tunl0"), (A, "ens192")]
@@ -84,6 +85,32 @@ def test_a_broken_path_is_named(name: str) -> None:
     BROKEN[name][0](scene)
     (cause,) = found(scene)
     assert cause.id == NAMED[name]
+    assert cause.evidence
+    assert cause.next_command
+
+
+# the same for segments, whose pairs' echoes are as they must be
+NAMED_BY_TCP = {
+    "TCP alone is dropped on the way": "tcp-lost",
+    "the client's MSS leaves no room": "tcp-mss-rewritten",
+    "a SYN is bare at the NICs": "bare-on-underlay",
+    "TCP is encapsulated twice": "encapsulated-twice",
+    "TCP from another node address": "outer-address-wrong",
+    "the outer header of TCP without DF": "outer-header-odd",
+    "a SYN changed between tunl0 and the NIC": "inner-header-changed",
+    "TCP translated before the NIC": "tcp-translated",
+    "a SYN that no NIC saw": "tcp-translated",
+}
+
+
+@pytest.mark.parametrize("name", NAMED_BY_TCP)
+def test_what_befalls_tcp_alone_is_named(name: str) -> None:
+    """One thing wrong with segments gives one cause, which says that TCP alone shows it."""
+    scene = healthy()
+    BROKEN_TCP[name][0](scene)
+    (cause,) = found(scene)
+    assert cause.id == NAMED_BY_TCP[name]
+    assert "TCP" in cause.sentence
     assert cause.evidence
     assert cause.next_command
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from pytest_calico_ipip.model.diagnosis.cause import Found
+from pytest_calico_ipip.model.diagnosis.cause import Found, on, tcpdump
+from pytest_calico_ipip.model.diagnosis.oddities import look, rank, sentence
 from pytest_calico_ipip.model.diagnosis.signs import Rule, Signs
 from pytest_calico_ipip.model.diagnosis.symptom import Symptom
 
@@ -28,6 +30,35 @@ def lost(signs: Signs) -> Iterator[Found]:
         yield _found("tcp-lost", own, sentence)
 
 
+def looks(signs: Signs) -> Iterator[Found]:
+    """Segments that pass an underlay NIC, but not as they must: by what is odd, and by the node that sent them."""
+    groups: dict[tuple[str, str], list[Symptom]] = defaultdict(list)
+    for symptom in signs.of("PATH-8"):
+        if ident := look(symptom):
+            groups[ident, symptom.subject.partition(":")[0]].append(symptom)
+    for (ident, node), own in sorted(groups.items(), key=lambda item: rank(item[0][0])):
+        there = own[0].subject.partition(":")[2]
+        said = f"{sentence(own[0], node, there)}; echoes show nothing of it, so a rule for TCP alone does this"
+        watch = tcpdump(node, signs.nic_name(node), "ip proto 4 or tcp")
+        facts = tuple(symptom.fact() for symptom in own[:2])
+        yield Found(ident, (node,), said, tuple(own), facts, (watch, on(node, "iptables-save", "-c")))
+
+
+def translated(signs: Signs) -> Iterator[Found]:
+    """A transfer that is completed, and whose segments pass a NIC as those of others, or do not pass it."""
+    own = [symptom for symptom in signs.of("PATH-8") if "with other addresses or not at all" in symptom.observed]
+    if own:
+        said = (
+            f"TCP between the pods of {_pairs(own)} arrives, but does not pass the nodes' NICs as theirs, while echoes "
+            "do: a rule for TCP alone translates their addresses, or sends it another way"
+        )
+        nodes = dict.fromkeys(node for symptom in own for node in symptom.subject.split(":"))
+        rules = tuple(on(node, "iptables-save", "-c", "-t", "nat") for node in nodes)
+        subjects = tuple(dict.fromkeys(symptom.subject for symptom in own))
+        facts = tuple(symptom.fact() for symptom in own[:2])
+        yield Found("tcp-translated", subjects, said, tuple(own), facts, rules[:2])
+
+
 def _found(name: str, symptoms: Sequence[Symptom], sentence: str) -> Found:
     readings = [s.difference.reading for s in symptoms if s.difference is not None and s.difference.reading is not None]
     commands = tuple(dict.fromkeys(reading.command for reading in readings if reading.command))
@@ -42,4 +73,4 @@ def _pairs(symptoms: Sequence[Symptom]) -> str:
     return ", ".join(list(names)[:3]) + more
 
 
-RULES: tuple[Rule, ...] = (clamped, lost)
+RULES: tuple[Rule, ...] = (clamped, lost, looks, translated)

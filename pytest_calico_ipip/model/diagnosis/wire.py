@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from pytest_calico_ipip.model.absent import Absent
 from pytest_calico_ipip.model.diagnosis.cause import Found, kubectl, on, tcpdump
+from pytest_calico_ipip.model.diagnosis.oddities import look, rank, sentence
 from pytest_calico_ipip.model.diagnosis.signs import Rule, Signs
 from pytest_calico_ipip.model.diagnosis.symptom import Symptom
 from pytest_calico_ipip.model.paths import Leg
@@ -202,17 +203,17 @@ def translated(signs: Signs) -> Iterator[Found]:
     """A node that gives its pods' packets other addresses: what is then not recognised elsewhere comes from that."""
     for node in signs.nodes:
         own = [s for s, leg in signs.packets() if s.requirement == "PATH-2" and leg.source_node == node]
-        own = [s for s in own if not s.lost and _look(s) == "inner-address-translated"]
+        own = [s for s in own if not s.lost and look(s) == "inner-address-translated"]
         if not own:
             continue
         packets = [s for s, leg in signs.packets() if node in (leg.source_node, leg.destination_node)]
-        mine = [s for s in packets if _look(s) == "inner-address-translated" or s.astray or s.broken_within(node)]
+        mine = [s for s in packets if look(s) == "inner-address-translated" or s.astray or s.broken_within(node)]
         leg = own[0].leg
         there = leg.destination_node if leg is not None else ""
-        sentence = _SENTENCES["inner-address-translated"].format(node=node, there=there, seen=own[0].observed)
+        said = sentence(own[0], node, there)
         rules = on(node, "iptables-save", "-c", "-t", "nat")
         facts = tuple(s.fact() for s in own[:2])
-        yield Found("inner-address-translated", (node,), sentence, (*own, *mine), facts, (rules,))
+        yield Found("inner-address-translated", (node,), said, (*own, *mine), facts, (rules,))
 
 
 def damaged(signs: Signs) -> Iterator[Found]:
@@ -220,7 +221,7 @@ def damaged(signs: Signs) -> Iterator[Found]:
     and are thrown away by whoever checks a checksum first.
     """
     for node in signs.nodes:
-        own = [s for s, leg in signs.packets() if leg.source_node == node and _look(s) == "payload-changed"]
+        own = [s for s, leg in signs.packets() if leg.source_node == node and look(s) == "payload-changed"]
         gone = [s for s, leg in signs.packets() if s.lost and leg.source_node == node and _behind_tunnel(s, node)]
         if not own or not gone:
             continue
@@ -230,10 +231,10 @@ def damaged(signs: Signs) -> Iterator[Found]:
         ]
         leg = own[0].leg
         there = leg.destination_node if leg is not None else ""
-        sentence = _SENTENCES["payload-changed"].format(node=node, there=there, seen=own[0].observed)
+        said = sentence(own[0], node, there)
         command = on(node, "tc", "-s", "qdisc", "show")
         facts = tuple(s.fact() for s in (*own[:2], *gone[:1]))
-        yield Found("payload-changed", (node,), f"{sentence}; others are lost", (*own, *gone, *same), facts, (command,))
+        yield Found("payload-changed", (node,), f"{said}; others are lost", (*own, *gone, *same), facts, (command,))
 
 
 def _behind_tunnel(symptom: Symptom, node: str) -> bool:
@@ -246,22 +247,18 @@ def looks(signs: Signs) -> Iterator[Found]:
     """Packets that arrive, but not as they must: by what is odd about them, and by the node that made them."""
     groups: dict[tuple[str, str], list[Symptom]] = defaultdict(list)
     for symptom in [s for s, _ in signs.packets() if not s.lost]:
-        ident = _look(symptom)
+        ident = look(symptom)
         if ident and symptom.leg is not None:
             groups[ident, _maker(symptom, symptom.leg, ident)].append(symptom)
-    order = list(_SENTENCES)
-    for (ident, node), symptoms in sorted(groups.items(), key=lambda item: order.index(item[0][0])):
+    for (ident, node), symptoms in sorted(groups.items(), key=lambda item: rank(item[0][0])):
         leg = symptoms[0].leg
         if leg is None:
             continue
-        seen = symptoms[0].observed
-        if ident == "outer-header-odd":  # a mere number otherwise
-            seen = f"{symptoms[0].what.partition(': ')[2].partition(' at ')[0]} {seen}"
         same = [s for s, other in signs.packets() if not s.lost and other.source_node == node and _follows(s, symptoms)]
-        sentence = _SENTENCES[ident].format(node=node, there=leg.destination_node, seen=seen)
+        said = sentence(symptoms[0], node, leg.destination_node)
         command = tcpdump(node, signs.nic_name(node), f"host {leg.destination} or ip proto 4")
         facts = tuple(s.fact() for s in symptoms[:2])
-        yield Found(ident, (node,), sentence, (*symptoms, *same), facts, (command,))
+        yield Found(ident, (node,), said, (*symptoms, *same), facts, (command,))
 
 
 def _maker(symptom: Symptom, leg: Leg, ident: str) -> str:
@@ -269,45 +266,6 @@ def _maker(symptom: Symptom, leg: Leg, ident: str) -> str:
     request = symptom.flight.request if symptom.flight is not None else leg
     doubled = ident == "seen-twice" and any(len(stop.packets) > 1 for stop in request.stops)
     return request.source_node if doubled else leg.source_node
-
-
-_SENTENCES = {
-    "bare-on-underlay": "{node} sends packets of pods to {there} bare through its NIC, not encapsulated, "
-    "and they must go through tunl0: {seen}",
-    "encapsulated-twice": "{node} sends packets of pods to {there} encapsulated more than once: {seen}",
-    "outer-address-wrong": "The outer header of what {node} sends to {there} has wrong addresses: {seen}",
-    "inner-address-translated": "The addresses of what {node} sends to {there} are translated on the way: {seen}",
-    "outer-header-odd": "The outer header of what {node} sends to {there} is not as the kernel's ipip makes it: {seen}",
-    "inner-header-changed": "Something changes the inner header of what {node} sends to {there}: it leaves with {seen}",
-    "payload-changed": "What {node} sends to {there} arrives changed: {seen}",
-    "ttl-odd": "The TTL of what {node} sends to {there} does not fall by one at each node: {seen}",
-    "fragment-lost": "Packets in pieces from {node} to {there} lose some of them on the way: {seen}",
-    "seen-twice": "Packets from {node} to {there} are seen more than once: {seen}",
-    "other-way": "Packets from {node} to {there} take another way than the routes say: {seen}",
-}
-
-
-def _look(symptom: Symptom) -> str:
-    what, observed = symptom.what, symptom.observed
-    if "encapsulation at" in what:
-        return "bare-on-underlay" if observed.startswith("bare") else "encapsulated-twice"
-    if "outer addresses" in what:
-        return "outer-address-wrong"
-    if "inner addresses" in what or "inner source" in what or "headers at" in what:
-        return "inner-address-translated"
-    if "inner header" in what:
-        return "inner-header-changed"
-    if ": outer " in what:
-        return "outer-header-odd"
-    if "later fragments" in what:
-        return "fragment-lost"
-    if ": payload " in what:
-        return "payload-changed"
-    if "inner TTL" in what:
-        return "ttl-odd"
-    if observed.startswith("seen ") and observed.endswith("times"):
-        return "seen-twice"
-    return "other-way" if symptom.astray else ""
 
 
 def _follows(symptom: Symptom, main: list[Symptom]) -> bool:

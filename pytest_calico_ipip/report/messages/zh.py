@@ -154,6 +154,7 @@ CAUSES: Mapping[str, str] = {
     "node-not-read": "节点无法读取，关于它的要求都无法判断",
     "tcp-mss-rewritten": "路上有人改写了 TCP 的 MSS",
     "tcp-lost": "TCP 传输无法完成，而同一对 Pod 之间的回显能通：有什么只对 TCP 起作用",
+    "tcp-translated": "TCP 能送达，却没有以 Pod 的地址经过节点网卡，而回显照常：有规则只对 TCP 转换地址或改道",
     "tunnel-missing": "节点上没有 tunl0（ipip 内核模块没有加载，或设备被删）",
     "tunnel-not-ipip": "tunl0 不是 ipip 类型的设备",
     "tunnel-down": "tunl0 没有启用",
