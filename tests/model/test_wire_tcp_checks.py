@@ -151,6 +151,11 @@ BROKEN: dict[str, tuple[Break, set[tuple[str, str]], str]] = {
         {ENCAPSULATED},
         "not seen, although it arrived",
     ),
+    "the client is masqueraded into the tunnel": (
+        segment(inner(source=IPv4Address("10.233.107.0")), SYN, *WAY[2:]),
+        {ENCAPSULATED},
+        "not seen, although it arrived",
+    ),
     "a SYN that no NIC saw": (
         both(*(segment(inner(source=IPv4Address("192.0.2.9")), SYN, nic) for nic in NICS)),
         {ENCAPSULATED},

@@ -21,7 +21,7 @@ from pytest_calico_ipip.model.checks.wire_scope import (
 )
 from pytest_calico_ipip.model.judgement import Difference, Judgement, Reading
 from pytest_calico_ipip.model.paths import Leg, Paths, Stop
-from pytest_calico_ipip.model.segments import SYN, accepting, opening
+from pytest_calico_ipip.model.segments import ACK, SYN, accepting, opening
 from pytest_calico_ipip.model.wire import Capture, Packet, Probe
 from pytest_calico_ipip.model.world import World
 
@@ -73,6 +73,7 @@ def encapsulated(world: World, source: str, destination: str) -> Judgement:
         verdict.inconclusive[f"api/nodes.json: it has no Linux node {unknown[0]} that runs Calico"] = None
         return verdict.judgement()
     arrived = _arrived(capture, segments, source, destination)
+    opened = _opened(capture, segments, source, both)
     at_tunnel = {_same(each): each for each in segments if each.tap == paths.tunnels[source].tap}
     for node in (source, destination):
         point = paths.nics[node]
@@ -89,7 +90,9 @@ def encapsulated(world: World, source: str, destination: str) -> Judgement:
                     Reading(f"packets/{capture.taps[point.tap].tap.file}") if point.tap is not None else None,
                 ),
             )
-        elif unseen := [syn for key, syn in arrived.items() if key not in set(map(_same, passing))]:
+        elif unseen := [syn for key, syn in arrived.items() if key not in set(map(_same, passing))] + [
+            syn for connection, syn in opened.items() if connection not in set(map(_connection, passing))
+        ]:
             if point.tap is None or point.problem:
                 verdict.unwatched(point)
             else:
@@ -116,6 +119,25 @@ def _arrived(
         if packet.tcp is not None and packet.tcp.flags & SYN and len(packet.headers) == 1 and node in seen:
             seen[node].setdefault(_same(packet), packet)
     return {key: packet for key, packet in seen[source].items() if key in seen[destination]}
+
+
+def _opened(
+    capture: Capture, segments: Sequence[Packet], source: str, transfers: Sequence[Probe]
+) -> dict[tuple[object, ...], Packet]:
+    """A SYN for each connection of a completed transfer, as the pod on `source` sent it; of those sent again, one.
+
+    Where its addresses are translated on the way, nobody recognises it at the other end.
+    """
+    ends = [(probe.source, probe.destination) for probe in transfers if _complete(probe)]
+    complete = {(*each, SYN) for each in ends} | {(server, client, SYN | ACK) for client, server in ends}
+    return {
+        _connection(packet): packet
+        for packet in segments
+        if packet.tcp is not None
+        and (packet.inner.source, packet.inner.destination, packet.tcp.flags & (SYN | ACK)) in complete
+        and len(packet.headers) == 1
+        and capture.taps[packet.tap].tap.node == source
+    }
 
 
 def tunnelled(world: World, source: str, destination: str) -> bool:
@@ -239,6 +261,13 @@ def _same(packet: Packet) -> tuple[object, ...]:
     if tcp is None or not tcp.flags & SYN:
         return (packet.tap, packet.number)
     return (tcp.source_port, tcp.destination_port, tcp.flags, packet.inner.identification)
+
+
+def _connection(packet: Packet) -> tuple[object, ...]:
+    """Whose segment it is, and which of the SYNs, if one."""
+    tcp = packet.tcp
+    ends = (packet.inner.source, packet.inner.destination)
+    return (*ends, tcp.source_port, tcp.destination_port, tcp.flags & (SYN | ACK)) if tcp is not None else ends
 
 
 def _name(packet: Packet) -> str:
