@@ -635,7 +635,7 @@ FAULTS = (
         "node-s-own-redirected",
         "node 1 sends its own echoes for a pod of node 3 to a pod of node 2, by DNAT",
         ("PATH-7",),
-        causes=("inner-address-translated", "other-way"),
+        causes=("inner-address-translated",),
         at_start=(("1", f"iptables -w -t nat -I OUTPUT 1 -p icmp -d {_B3} -j DNAT --to 10.233.109.1"),),
     ),
     Unlisted(
@@ -650,14 +650,9 @@ FAULTS = (
         "node 2 drops every tenth IPIP packet that reaches it",
         ("PATH-1",),
         causes=("ipip-dropped-on-arrival",),
-        at_start=(("2", "iptables -w -t raw -I PREROUTING -p 4 -m statistic --mode nth --every 10 -j DROP"),),
-    ),
-    Unlisted(
-        "fragments-dropped",
-        "node 3 drops every fragment but the first",
-        ("MTU-5", "MTU-4", "PATH-1"),
-        causes=("fragment-lost", "large-packets-dropped"),
-        at_start=(("3", "iptables -w -t raw -I PREROUTING -f -j DROP"),),
+        at_start=(
+            ("2", "iptables -w -t raw -I PREROUTING -p 4 -m statistic --mode nth --every 10 --packet 0 -j DROP"),
+        ),
     ),
     Unlisted(
         "ttl-raised-on-arrival",
@@ -669,8 +664,8 @@ FAULTS = (
     Unlisted(
         "tunnel-address-with-peer",
         "tunl0 of node 2 has its address with a peer",
-        ("TUN-2",),
-        causes=("tunnel-address-wrong",),
+        ("TUN-2", "ROUTE-4"),
+        causes=("tunnel-address-wrong", "route-to-no-pod"),
         at_start=(
             (
                 "2",
@@ -681,15 +676,22 @@ FAULTS = (
     Unlisted(
         "tunnel-local-entry-missing",
         "the local table of node 3 lacks the tunnel address that tunl0 has",
-        ("TUN-2", "ROUTE-4", "PATH-7", "ROUTE-5"),
-        causes=("tunnel-address-wrong",),
+        ("TUN-2", "PATH-7"),
+        causes=("reply-not-taken-in",),
         at_start=(("3", "ip route del local 10.233.88.0 table local"),),
+    ),
+    Unlisted(
+        "node-takes-nothing-in",
+        "node 2 drops ICMP that its tunnel brings for itself",
+        ("PATH-7",),
+        causes=("reply-not-taken-in",),
+        at_start=(("2", "iptables -w -I INPUT -i tunl0 -p icmp -j DROP"),),
     ),
     Unlisted(
         "tunnel-egress-lossy",
         "everything that node 1 sends by tunl0 is lost in its queue",
         ("PATH-1",),
-        causes=("ipip-dropped-on-leaving",),
+        causes=("dropped-from-pods",),
         at_start=(("1", "tc qdisc add dev tunl0 root netem loss 100%"),),
     ),
     Unlisted(
@@ -703,7 +705,7 @@ FAULTS = (
         "pod-egress-lossy",
         "what a pod of node 2 sends is lost in its own queue",
         ("PATH-1",),
-        causes=("never-sent", "pod-does-not-answer", "lost-in-veth"),
+        causes=("never-sent", "pod-does-not-answer", "lost-in-veth", "gateway-arp-unanswered"),
         at_pod=(("2", f"{_IN_POD} tc qdisc add dev eth0 root netem loss 100%"),),
     ),
     Unlisted(
@@ -714,18 +716,47 @@ FAULTS = (
         at_start=(("2", "iptables -w -t mangle -I POSTROUTING -o ens192 -p 4 -j TTL --ttl-set 9"),),
     ),
     Unlisted(
-        "bgp-default-announced",
-        "node 2 announces a default route to the others",
-        ("BGP-2", "ROUTE-4"),
-        causes=("foreign-route-announced",),
-        at_start=(("2", "ip route add 0.0.0.0/1 via 10.7.120.254 dev ens192 proto bird"),),
-    ),
-    Unlisted(
         "slow-link",
         "ens192 of node 1 passes 200 kbit/s",
         ("MTU-6",),
         causes=("tcp-lost",),
         at_start=(("1", "tc qdisc add dev ens192 root tbf rate 200kbit burst 3000 latency 400ms"),),
+    ),
+    Unlisted(
+        "node-by-gateway",
+        "node 1 sends what is for node 3's own address to a gateway that does not pass it on",
+        ("PATH-1", "BGP-1"),
+        causes=("ipip-dropped-on-the-way", "ipip-dropped-on-leaving", "bgp-session-down"),
+        at_start=(("1", f"ip route add {_N3}/32 via 10.7.120.254 dev {_NIC}"),),
+    ),
+    Unlisted(
+        "rule-for-ipip",
+        "a rule of node 1 makes IP-in-IP to node 3, and nothing else, unreachable",
+        ("PATH-1",),
+        causes=("ipip-dropped-on-leaving",),
+        at_start=(
+            ("1", f"ip route add unreachable {_N3}/32 table 77 && ip rule add to {_N3} ipproto 4 lookup 77 pref 90"),
+        ),
+    ),
+    Unlisted(
+        "tunnel-tos-inherit",
+        "tunl0 of node 1 copies the DSCP of what it carries to the outer header",
+        ("PATH-3",),
+        causes=("outer-header-odd",),
+        at_start=(("1", "ip tunnel change tunl0 tos inherit"),),
+    ),
+    Unlisted(
+        "pod-device-renamed",
+        "the interface of the pods of node 2 is not called eth0",
+        ("POD-1", "POD-2", "VETH-1", "VETH-2", "VETH-3"),
+        causes=("pod-interface-missing", "pod-address-wrong", "workload-missing"),
+        at_pod=(
+            (
+                "2",
+                f"{_POD} link set eth0 down && {_POD} link set eth0 name net0 && {_POD} link set net0 up && "
+                f"{_POD} route add 169.254.1.1 dev net0 && {_POD} route add default via 169.254.1.1 dev net0",
+            ),
+        ),
     ),
     Unlisted(
         "pods-redirected",

@@ -53,6 +53,7 @@ NAMED = {
     "same-node packet lost": "dropped-from-pods",
     "full-size echo too large for tunl0": "large-packets-dropped",
     "one byte more is sent": "oversize-not-refused",
+    "node's own reply comes back, and ping does not get it": "reply-not-taken-in",
 }
 
 

@@ -296,6 +296,7 @@ TABLE: dict[str, Broken] = {
             "PATH-3": ("2:1", "2:3"),
             "PATH-4": ("2:1", "2:3"),
             "PATH-7": ("2:1", "2:3"),
+            "PATH-8": ("2:1", "2:3"),
         },
         ("inner-address-translated",),
     ),

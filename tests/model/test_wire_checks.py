@@ -387,6 +387,11 @@ BROKEN: dict[str, tuple[Break, set[tuple[str, str]], str]] = {
         {(P7, ONE_TWO), ("PATH-9", "1")},
         "bare, not encapsulated",
     ),
+    "node's own reply comes back, and ping does not get it": (
+        probe("echo-from-node", exit=1),
+        {(P7, ONE_TWO)},
+        "it came to tunl0, and ping did not get it: exit status 1",
+    ),
     "node's own packet lost": (lose(5, kind="echo-from-node"), {(P7, ONE_TWO)}, "tunl0 ✗"),
     "node's own packet lost where the pods' are": (
         both(lose(5), lose(5, kind="echo-from-node")),
@@ -573,6 +578,15 @@ def without(kinds: tuple[str, ...]) -> Break:
         scene.probes = [each for each in scene.probes if each.kind not in kinds]
 
     return breaking
+
+
+def test_a_reply_for_which_ping_did_not_wait_accuses_nobody() -> None:
+    """A way that takes longer than a ping's patience is a slow one, and every packet of it arrives."""
+    scene = healthy()
+    probe("echo-from-node", exit=1)(scene)
+    for index in scene.select("echo-from-node", A, B, "reply", A, "tunl0"):
+        scene.packets[index] = replace(scene.packets[index], time=scene.packets[index].time + 1.9)
+    assert failing(scene) == {}
 
 
 @pytest.mark.parametrize(("live", "outcome"), [(True, Outcome.ERROR), (False, Outcome.MISSING)])

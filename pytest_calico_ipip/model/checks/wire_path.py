@@ -19,13 +19,15 @@ from pytest_calico_ipip.model.checks.wire_scope import (
     way,
     wireguard,
 )
-from pytest_calico_ipip.model.judgement import Difference, Judgement
+from pytest_calico_ipip.model.judgement import Difference, Judgement, Reading
 from pytest_calico_ipip.model.paths import Flight, Leg
 from pytest_calico_ipip.model.points import Role
 from pytest_calico_ipip.model.travels import node_source
 from pytest_calico_ipip.model.world import World
 
 BARE_ROLES = (Role.POD, Role.WORKLOAD, Role.TUNNEL)
+NO_ANSWER = 1  # how ping says that it had none
+_IN_TIME = 0.5  # seconds; ping waits for two
 
 
 def seen_once(world: World, source: str, destination: str) -> Judgement:
@@ -125,9 +127,28 @@ def from_node(world: World, source: str, destination: str) -> Judgement:
             if leg.tunnelled:
                 wire_leg.encapsulated(world, verdict, flight, leg)
             wire_leg.bare(world, verdict, flight, leg, _bare_roles(leg))
+        _taken_in(verdict, flight)
     if explained:
         verdict.notes[explained.removeprefix("nothing to judge: ")] = None
     return verdict.judgement(explained or _nothing([flight.request for flight in found], tuple(Role)))
+
+
+def _taken_in(verdict: Verdict, flight: Flight) -> None:
+    """A reply that came to the node in time came to who waits for it, too: no tap is behind the last one."""
+    probe, last = flight.probe, flight.reply.stops[-1]
+    asked = next((stop.packets[0] for stop in flight.request.stops if stop.packets), None)
+    if probe is None or asked is None or not last.packets or last.packets[0].time - asked.time > _IN_TIME:
+        return
+    verdict.compare(
+        probe.exit != NO_ANSWER,
+        Difference(
+            f"{label(flight, flight.reply)}: {last.point.node} itself",
+            "ping gets it",
+            f"it came to {last.point.interface}, and ping did not get it: exit status {probe.exit}",
+            Reading("packets/probes.json", probe.command),
+            note=flight.reply.hops(),
+        ),
+    )
 
 
 def _answered(world: World, source: str, destination: str, *kinds: str) -> tuple[Flight, ...]:

@@ -14,6 +14,7 @@ from pytest_calico_ipip.model.paths import Leg
 from pytest_calico_ipip.model.points import Role
 
 Pair = tuple[str, str]
+_FROM = ("PATH-2", "PATH-7")  # which addresses a packet has as its pod, or its node, sends it
 _FORM = ("PATH-2", "PATH-3", "PATH-4")  # what a packet looks like; not whether it arrives
 
 
@@ -202,12 +203,20 @@ def _never_sent(signs: Signs, node: str, symptoms: list[Symptom]) -> tuple[str, 
 def translated(signs: Signs) -> Iterator[Found]:
     """A node that gives its pods' packets other addresses: what is then not recognised elsewhere comes from that."""
     for node in signs.nodes:
-        own = [s for s, leg in signs.packets() if s.requirement == "PATH-2" and leg.source_node == node]
-        own = [s for s in own if not s.lost and look(s) == "inner-address-translated"]
+        own = [s for s, leg in signs.packets() if s.requirement in _FROM and leg.source_node == node]
+        # one with another source may also be lost for it: whoever gets it looks for the way back
+        own = [
+            s for s in own if look(s) == "inner-address-translated" and (not s.lost or s.what.endswith("inner source"))
+        ]
         if not own:
             continue
+        legs = {id(s.leg) for s in own}
         packets = [s for s, leg in signs.packets() if node in (leg.source_node, leg.destination_node)]
-        mine = [s for s in packets if look(s) == "inner-address-translated" or s.astray or s.broken_within(node)]
+        mine = [
+            s
+            for s in packets
+            if look(s) == "inner-address-translated" or s.astray or s.broken_within(node) or id(s.leg) in legs
+        ]
         leg = own[0].leg
         there = leg.destination_node if leg is not None else ""
         said = sentence(own[0], node, there)
@@ -274,6 +283,25 @@ def _follows(symptom: Symptom, main: list[Symptom]) -> bool:
     return id(symptom.leg) in legs
 
 
+def not_taken_in(signs: Signs) -> Iterator[Found]:
+    """Replies that come back to a node for itself, and that its own programs do not get."""
+    for node in signs.nodes:
+        own = [s for s, _ in signs.packets() if s.what.endswith(f": {node} itself")]
+        if not own:
+            continue
+        address = own[0].leg.destination if own[0].leg is not None else None
+        local = [r for r in signs.routes(node) if r.type == "local"]
+        why = "a filter of its input chain drops them"
+        if local and address is not None and not any(address in route.destination for route in local):
+            why = f"its local table lacks {address}, so it does not take them for its own"
+        facts = tuple(s.fact() for s in own[:2])
+        commands = (on(node, "ip", "route", "show", "table", "local"), on(node, "iptables-save", "-c"))
+        sentence = (
+            f"Replies to what {node} itself sends to pods come back to it, and its programs do not get them: {why}"
+        )
+        yield Found("reply-not-taken-in", (node,), sentence, tuple(own), facts, commands)
+
+
 def link_types(signs: Signs) -> Iterator[Found]:
     """A device whose frames are of another kind than such a device has: it is not what its name says."""
     places = dict.fromkeys(s.what for s in signs.left if s.what.startswith("link type at "))
@@ -285,4 +313,4 @@ def link_types(signs: Signs) -> Iterator[Found]:
         yield Found("link-type", (node,), sentence, own, (own[0].fact(),), (show,))
 
 
-RULES: tuple[Rule, ...] = (translated, damaged, between_nodes, unwatched, inside_node, looks, link_types)
+RULES: tuple[Rule, ...] = (translated, damaged, between_nodes, unwatched, inside_node, looks, not_taken_in, link_types)
