@@ -648,8 +648,8 @@ FAULTS = (
     Unlisted(
         "every-tenth-dropped",
         "node 2 drops every tenth IPIP packet that reaches it",
-        ("PATH-1",),
-        causes=("ipip-dropped-on-arrival",),
+        ("PATH-1", "MTU-4"),
+        causes=("ipip-dropped-on-arrival", "packets-lost-at-times"),
         at_start=(
             ("2", "iptables -w -t raw -I PREROUTING -p 4 -m statistic --mode nth --every 10 --packet 0 -j DROP"),
         ),
@@ -733,29 +733,9 @@ FAULTS = (
         "rule-for-ipip",
         "a rule of node 1 makes IP-in-IP to node 3, and nothing else, unreachable",
         ("PATH-1",),
-        causes=("ipip-dropped-on-leaving",),
+        causes=("policy-rule",),
         at_start=(
             ("1", f"ip route add unreachable {_N3}/32 table 77 && ip rule add to {_N3} ipproto 4 lookup 77 pref 90"),
-        ),
-    ),
-    Unlisted(
-        "tunnel-tos-inherit",
-        "tunl0 of node 1 copies the DSCP of what it carries to the outer header",
-        ("PATH-3",),
-        causes=("outer-header-odd",),
-        at_start=(("1", "ip tunnel change tunl0 tos inherit"),),
-    ),
-    Unlisted(
-        "pod-device-renamed",
-        "the interface of the pods of node 2 is not called eth0",
-        ("POD-1", "POD-2", "VETH-1", "VETH-2", "VETH-3"),
-        causes=("pod-interface-missing", "pod-address-wrong", "workload-missing"),
-        at_pod=(
-            (
-                "2",
-                f"{_POD} link set eth0 down && {_POD} link set eth0 name net0 && {_POD} link set net0 up && "
-                f"{_POD} route add 169.254.1.1 dev net0 && {_POD} route add default via 169.254.1.1 dev net0",
-            ),
         ),
     ),
     Unlisted(

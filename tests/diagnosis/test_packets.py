@@ -54,6 +54,7 @@ NAMED = {
     "full-size echo too large for tunl0": "large-packets-dropped",
     "one byte more is sent": "oversize-not-refused",
     "node's own reply comes back, and ping does not get it": "reply-not-taken-in",
+    "node's own packet from its own address": "inner-address-translated",
 }
 
 
@@ -165,6 +166,29 @@ def test_only_large_packets(after: int, ident: str, at: str) -> None:
     (cause,) = found(scene)
     assert (cause.id, cause.subjects) == (ident, (at,))
     assert "Small packets pass" in cause.sentence
+
+
+def test_where_some_of_one_size_pass_size_is_not_the_cause() -> None:
+    """One of two full-size packets that go the same way is lost: neither the MTU nor their length does that."""
+    scene = healthy()
+    way = [(B, "ens192"), (B, "tunl0"), (B, "cali"), (B, "eth0")]
+    gone = {i for node, tap in way[1:] for i in scene.select("echo-full", A, B, "request", node, tap)}
+    gone |= {i for node, tap in (*way, *_WAY[:4]) for i in scene.select("echo-full", A, B, "reply", node, tap)}
+    scene.packets = [packet for index, packet in enumerate(scene.packets) if index not in gone]
+    (cause,) = found(scene)
+    assert (cause.id, cause.subjects) == ("packets-lost-at-times", (B,))
+
+
+@pytest.mark.parametrize(("to", "ident"), [(ADDRESSES[B], "policy-rule"), (ADDRESSES[C], "ipip-dropped-on-leaving")])
+def test_a_rule_for_the_outer_header_is_named_where_it_is_about_the_other_node(to: str, ident: str) -> None:
+    """It has nothing to do with pods' addresses, so no requirement on routes states it."""
+    scene = healthy()
+    text = f"from all to {to} ipproto ipencap lookup 77"
+    rule = Rule(90, "77", text, destination=IPv4Network(to), conditions=("ipproto",))
+    scene.states[A] = replace(scene.states[A], rules=(Rule(32766, "main", "from all lookup main"), rule))
+    lose(scene, A, B, 3)
+    (cause,) = found(scene)
+    assert (cause.id, cause.subjects) == (ident, (A,))
 
 
 def filtered(node: str, text: str, *, after: int, out: bool = False) -> Callable[[Scene], None]:

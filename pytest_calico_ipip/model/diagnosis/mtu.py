@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 
+from pytest_calico_ipip.model.absent import Absent
 from pytest_calico_ipip.model.diagnosis.cause import Found, on
 from pytest_calico_ipip.model.diagnosis.signs import Rule, Signs
 from pytest_calico_ipip.model.diagnosis.symptom import Symptom
@@ -140,7 +141,8 @@ def black_hole(signs: Signs) -> Iterator[Found]:
         others = [s for s in signs.of("MTU-5", "MTU-6") if s.subject in {x for one in some for x in _both(one.subject)}]
         size = max((_size(s.leg) for s in some if s.leg), default=0)
         dropped = f"{size} bytes inside are" if size else "full-size packets are"
-        if broken.on_the_way:
+        at_times = not told and _some_pass(signs, leg, after, at)
+        if broken.on_the_way and not at_times:
             ident = "large-packets-lost-on-the-way"
             sentence = (
                 f"Small packets pass from {source} to {there}, and {dropped} lost between their NICs: "
@@ -150,6 +152,13 @@ def black_hole(signs: Signs) -> Iterator[Found]:
             command = on(
                 source, "ping", "-c", "1", "-M", "do", "-s", str(size + IPIP_OVERHEAD - 28), str(address or there)
             )
+        elif at_times:
+            ident = "packets-lost-at-times"
+            sentence = (
+                f"Of the full-size packets from {leg.source_node} to {leg.destination_node} some pass and some "
+                f"are lost, between {after} and {at}: a rule that drops some of all, or a device that loses some"
+            )
+            command = on(there, "iptables-save", "-c")
         else:
             ident = "large-packets-dropped"
             sentence = f"Small packets pass {there}, and {dropped} lost there, between {after} and {at}"
@@ -168,6 +177,16 @@ def black_hole(signs: Signs) -> Iterator[Found]:
 def _size(leg: Leg) -> int:
     """The length of a packet as it was seen; 0 where it was seen nowhere."""
     return max((packet.inner.length for stop in leg.stops for packet in stop.packets), default=0)
+
+
+def _some_pass(signs: Signs, lost: Leg, after: str, at: str) -> bool:
+    """Whether another full-size packet went the same way, and passed where this one was lost."""
+    if isinstance(signs.world.paths, Absent):
+        return False
+    nodes = (lost.source_node, lost.destination_node)
+    legs = (leg for each in signs.world.paths.flights if each.kind == "echo-full" for leg in (each.request, each.reply))
+    alike = (leg for leg in legs if leg is not lost and (leg.source_node, leg.destination_node) == nodes)
+    return any({after, at} <= {str(stop.point) for stop in leg.stops if stop.packets} for leg in alike)
 
 
 def _both(subject: str) -> tuple[str, str]:

@@ -10,10 +10,12 @@ from pytest_calico_ipip.model.diagnosis.cause import Found, kubectl, on, tcpdump
 from pytest_calico_ipip.model.diagnosis.oddities import look, rank, sentence
 from pytest_calico_ipip.model.diagnosis.signs import Rule, Signs
 from pytest_calico_ipip.model.diagnosis.symptom import Symptom
+from pytest_calico_ipip.model.nodestate import Rule as PolicyRule
 from pytest_calico_ipip.model.paths import Leg
 from pytest_calico_ipip.model.points import Role
 
 Pair = tuple[str, str]
+_USUAL = ("local", "main", "default")  # the tables of the three rules that every kernel has
 _FROM = ("PATH-2", "PATH-7")  # which addresses a packet has as its pod, or its node, sends it
 _FORM = ("PATH-2", "PATH-3", "PATH-4")  # what a packet looks like; not whether it arrives
 
@@ -112,6 +114,37 @@ def unwatched(signs: Signs) -> Iterator[Found]:
         watch = tcpdump(source, signs.nic_name(source), f"host {signs.address(there) or there}")
         facts = tuple(s.fact() for s in symptoms[:2])
         yield Found("lost-before-arrival", (f"{source}:{there}",), sentence, tuple(symptoms), facts, (watch,))
+
+
+def ruled(signs: Signs) -> Iterator[Found]:
+    """Encapsulated packets that a policy rule for the nodes' own addresses takes away from where they must go.
+
+    The kernel looks for the way back of what arrives, too, and refuses what has none.
+    """
+    for node in signs.nodes:
+        state = signs.state(node)
+        rules = () if state is None or isinstance(state.rules, Absent) else state.rules
+        for rule in rules:
+            if rule.table in _USUAL or rule.destination is None:
+                continue
+            own = [s for s, leg in signs.packets() if s.lost and _at_tunnel(s, node) and _leads(signs, rule, leg, node)]
+            if own:
+                sentence = f"A policy rule of {node} takes what is for other nodes past the main table: {rule.text}"
+                facts = (f"{rule.text} (nodes/{node}/ip-rule.json)", own[0].fact())
+                yield Found("policy-rule", (node,), sentence, tuple(own), facts, (on(node, "ip", "rule", "show"),))
+
+
+def _at_tunnel(symptom: Symptom, node: str) -> bool:
+    return symptom.broken is not None and symptom.broken.within(
+        node, (Role.TUNNEL, Role.UNDERLAY), (Role.UNDERLAY, Role.TUNNEL)
+    )
+
+
+def _leads(signs: Signs, rule: PolicyRule, leg: Leg, node: str) -> bool:
+    """Whether the rule is about the node at the other end of a packet's way."""
+    other = leg.destination_node if leg.source_node == node else leg.source_node
+    address = signs.address(other)
+    return address is not None and rule.destination is not None and address in rule.destination
 
 
 def inside_node(signs: Signs) -> Iterator[Found]:
@@ -313,4 +346,14 @@ def link_types(signs: Signs) -> Iterator[Found]:
         yield Found("link-type", (node,), sentence, own, (own[0].fact(),), (show,))
 
 
-RULES: tuple[Rule, ...] = (translated, damaged, between_nodes, unwatched, inside_node, looks, not_taken_in, link_types)
+RULES: tuple[Rule, ...] = (
+    translated,
+    damaged,
+    between_nodes,
+    unwatched,
+    ruled,
+    inside_node,
+    looks,
+    not_taken_in,
+    link_types,
+)
