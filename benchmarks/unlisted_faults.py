@@ -739,6 +739,49 @@ FAULTS = (
         ),
     ),
     Unlisted(
+        "tcp-served-by-another",
+        "node 3 hands what comes to its pods by TCP to the second of them, by DNAT",
+        ("PATH-8", "MTU-6"),
+        causes=("tcp-translated", "tcp-lost"),
+        at_start=(("3", f"iptables -w -t nat -I PREROUTING 1 -i tunl0 -p tcp -d {_B3} -j DNAT --to 10.233.88.2"),),
+    ),
+    Unlisted(
+        "tcp-stalls",
+        "node 2 drops a TCP connection's segments once 300 kB have passed",
+        ("MTU-6",),
+        causes=("tcp-lost",),
+        at_start=(
+            (
+                "2",
+                "iptables -w -I FORWARD -o tunl0 -p tcp -m connbytes --connbytes 300000: --connbytes-dir both "
+                "--connbytes-mode bytes -j DROP",
+            ),
+        ),
+    ),
+    Unlisted(
+        "inner-dscp-on-arrival",
+        "node 3 changes the DSCP of what it takes out of the tunnel",
+        ("PATH-5",),
+        causes=("inner-header-changed",),
+        at_start=(("3", "iptables -w -t mangle -I PREROUTING -i tunl0 -j DSCP --set-dscp 12"),),
+    ),
+    Unlisted(
+        "workloads-swapped",
+        "the workload interfaces of node 2's two pods have each other's names",
+        ("VETH-1", "ROUTE-1", "VETH-2"),
+        causes=("workload-renamed", "workload-route-wrong", "cables-swapped"),
+        at_pod=(
+            (
+                "2",
+                "if [ -e /run/first ]; then read -r one < /run/first; "
+                "ip link set $one down; ip link set $HOST_IFACE down; ip link set $one name swap; "
+                "ip link set $HOST_IFACE name $one; ip link set swap name $HOST_IFACE; "
+                "ip link set $one up; ip link set $HOST_IFACE up; "
+                "ip route replace $POD_IP dev $HOST_IFACE; else echo $HOST_IFACE > /run/first; fi",
+            ),
+        ),
+    ),
+    Unlisted(
         "pods-redirected",
         "node 1 sends echoes for one pod of node 3 to a pod of node 2 by DNAT",
         ("PATH-1", "PATH-2"),

@@ -101,6 +101,7 @@ NAMED_BY_TCP = {
     "the outer header of TCP without DF": "outer-header-odd",
     "a SYN changed between tunl0 and the NIC": "inner-header-changed",
     "TCP translated before the NIC": "tcp-translated",
+    "the server is another pod, by translation on arrival": "tcp-translated",
     "a SYN that no NIC saw": "tcp-translated",
 }
 

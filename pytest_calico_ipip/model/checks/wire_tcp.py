@@ -21,6 +21,7 @@ from pytest_calico_ipip.model.checks.wire_scope import (
 )
 from pytest_calico_ipip.model.judgement import Difference, Judgement, Reading
 from pytest_calico_ipip.model.paths import Leg, Paths, Stop
+from pytest_calico_ipip.model.points import Point, Role
 from pytest_calico_ipip.model.segments import ACK, SYN, accepting, opening
 from pytest_calico_ipip.model.wire import Capture, Packet, Probe
 from pytest_calico_ipip.model.world import World
@@ -54,7 +55,10 @@ def transferred(world: World, source: str, destination: str) -> Judgement:
 
 
 def encapsulated(world: World, source: str, destination: str) -> Judgement:
-    """PATH-8: each TCP segment from pod to pod has at the underlay NIC the outer header that PATH-3 wants."""
+    """PATH-8: each TCP segment from pod to pod has at the underlay NIC the outer header that PATH-3 wants.
+
+    The SYNs of a completed transfer also pass every other point that an echo between the two pods passes.
+    """
     verdict = pair_verdict(world, "PATH-8", source, destination)
     if reason := wireguard(world, source, destination):
         return verdict.judgement(reason)
@@ -73,7 +77,6 @@ def encapsulated(world: World, source: str, destination: str) -> Judgement:
         verdict.inconclusive[f"api/nodes.json: it has no Linux node {unknown[0]} that runs Calico"] = None
         return verdict.judgement()
     arrived = _arrived(capture, segments, source, destination)
-    opened = _opened(capture, segments, source, both)
     at_tunnel = {_same(each): each for each in segments if each.tap == paths.tunnels[source].tap}
     for node in (source, destination):
         point = paths.nics[node]
@@ -90,21 +93,22 @@ def encapsulated(world: World, source: str, destination: str) -> Judgement:
                     Reading(f"packets/{capture.taps[point.tap].tap.file}") if point.tap is not None else None,
                 ),
             )
-        elif unseen := [syn for key, syn in arrived.items() if key not in set(map(_same, passing))] + [
-            syn for connection, syn in opened.items() if connection not in set(map(_connection, passing))
-        ]:
+        elif unseen := [syn for key, syn in arrived.items() if key not in set(map(_same, passing))]:
             if point.tap is None or point.problem:
                 verdict.unwatched(point)
             else:
-                what = f"{_name(unseen[0])} at {point}"
-                reading = Reading(f"packets/{capture.taps[point.tap].tap.file}")
-                observed = "not seen, although it arrived: it passed here with other addresses or not at all"
-                verdict.compare(False, Difference(what, "from pod to pod, encapsulated", observed, reading))
+                _missed(verdict, capture, unseen[0], point)
         for packet in passing:
             inner = packet.inner
             leg = Leg("request", inner.source, inner.destination, source, destination, True, ())
             entered = at_tunnel.get(_same(packet))
             wire_leg.outer_header(world, verdict, _name(packet), leg, point, packet, entered)
+    for syn in _opened(capture, segments, source, both):
+        beside = _beside(paths, segments, syn, source, destination)
+        if beside is None:
+            verdict.asserted += 1
+        elif not verdict.differences:
+            _missed(verdict, capture, syn, beside)
     nics = " and ".join(str(paths.nics[node]) for node in (source, destination))
     return verdict.judgement(f"nothing to judge: no TCP segment came to {nics} (see MTU-6)")
 
@@ -123,14 +127,14 @@ def _arrived(
 
 def _opened(
     capture: Capture, segments: Sequence[Packet], source: str, transfers: Sequence[Probe]
-) -> dict[tuple[object, ...], Packet]:
+) -> tuple[Packet, ...]:
     """A SYN for each connection of a completed transfer, as the pod on `source` sent it; of those sent again, one.
 
     Where its addresses are translated on the way, nobody recognises it at the other end.
     """
     ends = [(probe.source, probe.destination) for probe in transfers if _complete(probe)]
     complete = {(*each, SYN) for each in ends} | {(server, client, SYN | ACK) for client, server in ends}
-    return {
+    sent = {
         _connection(packet): packet
         for packet in segments
         if packet.tcp is not None
@@ -138,6 +142,28 @@ def _opened(
         and len(packet.headers) == 1
         and capture.taps[packet.tap].tap.node == source
     }
+    return tuple(sent.values())
+
+
+def _beside(paths: Paths, segments: Sequence[Packet], syn: Packet, source: str, destination: str) -> Point | None:
+    """The first point where an echo from pod to pod passed, and this SYN did not, though it was answered."""
+    ends = (syn.inner.source, syn.inner.destination)
+    echoes = (each.request for each in paths.between(source, destination, ORDINARY))
+    leg = next((leg for leg in echoes if (leg.source, leg.destination) == ends), None)
+    points = (
+        [stop.point for stop in leg.stops if stop.packets]
+        if leg is not None
+        else [paths.nics[node] for node in (source, destination)]
+    )
+    seen = {packet.tap for packet in segments if _connection(packet) == _connection(syn)}
+    return next((point for point in points if not (point.tap is None or point.problem or point.tap in seen)), None)
+
+
+def _missed(verdict: Verdict, capture: Capture, syn: Packet, point: Point) -> None:
+    reading = Reading(f"packets/{capture.taps[point.tap].tap.file}") if point.tap is not None else None
+    observed = "not seen, although it arrived: it passed here with other addresses or not at all"
+    wanted = "from pod to pod, encapsulated" if point.role is Role.UNDERLAY else "from pod to pod, as its echoes pass"
+    verdict.compare(False, Difference(f"{_name(syn)} at {point}", wanted, observed, reading))
 
 
 def tunnelled(world: World, source: str, destination: str) -> bool:

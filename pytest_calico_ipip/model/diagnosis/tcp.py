@@ -45,11 +45,11 @@ def looks(signs: Signs) -> Iterator[Found]:
 
 
 def translated(signs: Signs) -> Iterator[Found]:
-    """A transfer that is completed, and whose segments pass a NIC as those of others, or do not pass it."""
+    """A transfer that is completed, and whose segments pass somewhere as those of others, or do not pass there."""
     own = [symptom for symptom in signs.of("PATH-8") if "with other addresses or not at all" in symptom.observed]
     if own:
         said = (
-            f"TCP between the pods of {_pairs(own)} arrives, but does not pass the nodes' NICs as theirs, while echoes "
+            f"TCP between the pods of {_pairs(own)} arrives, but does not pass everywhere as theirs, while echoes "
             "do: a rule for TCP alone translates their addresses, or sends it another way"
         )
         nodes = dict.fromkeys(node for symptom in own for node in symptom.subject.split(":"))

@@ -155,7 +155,7 @@ CAUSES: Mapping[str, str] = {
     "node-not-read": "节点无法读取，关于它的要求都无法判断",
     "tcp-mss-rewritten": "路上有人改写了 TCP 的 MSS",
     "tcp-lost": "TCP 传输无法完成，而同一对 Pod 之间的回显能通：有什么只对 TCP 起作用",
-    "tcp-translated": "TCP 能送达，却没有以 Pod 的地址经过节点网卡，而回显照常：有规则只对 TCP 转换地址或改道",
+    "tcp-translated": "TCP 能送达，却没有处处以 Pod 的地址经过，而回显照常：有规则只对 TCP 转换地址或改道",
     "reply-not-taken-in": "发给节点自己的应答回到了节点，它的程序却没有收到：INPUT 链丢弃，或 local 表里缺少隧道地址",
     "tunnel-missing": "节点上没有 tunl0（ipip 内核模块没有加载，或设备被删）",
     "tunnel-not-ipip": "tunl0 不是 ipip 类型的设备",
