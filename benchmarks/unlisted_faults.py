@@ -761,15 +761,15 @@ FAULTS = (
     Unlisted(
         "inner-dscp-on-arrival",
         "node 3 changes the DSCP of what it takes out of the tunnel",
-        ("PATH-5",),
-        causes=("inner-header-changed",),
+        (),
         at_start=(("3", "iptables -w -t mangle -I PREROUTING -i tunl0 -j DSCP --set-dscp 12"),),
+        unstated="an operator may mark what comes to pods; TTL and payload are what must arrive unchanged",
     ),
     Unlisted(
         "workloads-swapped",
         "the workload interfaces of node 2's two pods have each other's names",
         ("VETH-1", "ROUTE-1", "VETH-2"),
-        causes=("workload-renamed", "workload-route-wrong", "cables-swapped"),
+        causes=("workload-peer", "workload-route-missing"),
         at_pod=(
             (
                 "2",

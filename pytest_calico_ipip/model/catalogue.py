@@ -327,7 +327,7 @@ _ROWS = (
         "pair",
         "What a node sends to a remote pod is encapsulated, from its tunnel address",
         "Health checks of kubelet's and of hostNetwork pods go this way",
-        "An echo from the node itself to a remote pod",
+        "An echo from the node itself to a remote pod, and whether the reply reaches the ping that waits for it",
     ),
     Requirement(
         "PATH-8",
@@ -335,7 +335,7 @@ _ROWS = (
         "pair",
         "TCP from pod to pod is encapsulated like every other packet",
         "A rule that matches only TCP may send it another way, or translate its addresses",
-        "Each captured segment of the transfers at the underlay NIC; they are not counted",
+        "Each segment of the transfers at the underlay NIC, and their SYNs all along the way; they are not counted",
     ),
     Requirement(
         "PATH-9",
