@@ -51,7 +51,8 @@ def access(settings: Settings) -> Access:
     try:
         document = _document(settings.kubeconfig)
         cluster, user = (_chosen(document, settings.context, kind) for kind in ("cluster", "user"))
-        found = _simple(cluster, user, settings.kubeconfig) or _official(settings.kubeconfig, settings.context)
+        keys = any(str(name).endswith("-data") or name == "exec" for name in (*cluster, *user))
+        found = _simple(cluster, user, settings.kubeconfig) or _official(settings.kubeconfig, settings.context, keys)
         return replace(found, acting_as=acting_as.headers(user))
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         raise SetupProblem(
@@ -113,8 +114,11 @@ def _of_the_pod() -> Access:
         ) from error
 
 
-def _official(path: Path, context: str | None) -> Access:
-    """The official client: client certificates, credential plugins and auth providers, proxies, and its own errors."""
+def _official(path: Path, context: str | None, keys: bool) -> Access:
+    """The official client: client certificates, credential plugins and auth providers, proxies, and its own errors.
+
+    `keys`: whether it may have to write some to files.
+    """
     from kubernetes import client, config
 
     configuration = client.Configuration()
@@ -125,7 +129,7 @@ def _official(path: Path, context: str | None) -> Access:
                 context=context,
                 client_configuration=configuration,
                 persist_config=False,
-                temp_file_path=str(_folder_of_keys()),
+                temp_file_path=str(_folder_of_keys()) if keys else None,
             )
     except config.ConfigException as error:
         raise ValueError(str(error)) from error

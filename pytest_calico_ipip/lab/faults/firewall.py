@@ -43,7 +43,7 @@ FAULTS = (
     Fault(
         name="pods-translated",
         breaks=f"{SECOND.name} gives its pods' packets other source addresses on their way out",
-        fails=("PATH-1", "PATH-2", "PATH-3", "PATH-4", "PATH-7"),
+        fails=("PATH-1", "PATH-2", "PATH-3", "PATH-4", "PATH-7", "PATH-8"),
         at_start=on(SECOND, f"iptables -w {_TRANSLATION.replace(' -s', ' -I POSTROUTING 1 -s')}"),
         verify=on(SECOND, f"iptables -w {_TRANSLATION.replace(' -s', ' -C POSTROUTING -s')}"),
     ),

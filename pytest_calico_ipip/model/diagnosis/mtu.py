@@ -180,12 +180,13 @@ def _size(leg: Leg) -> int:
 
 
 def _some_pass(signs: Signs, lost: Leg, after: str, at: str) -> bool:
-    """Whether another full-size packet went the same way, and passed where this one was lost."""
+    """Whether another packet of this size went the same way, and passed where this one was lost."""
     if isinstance(signs.world.paths, Absent):
         return False
     nodes = (lost.source_node, lost.destination_node)
-    legs = (leg for each in signs.world.paths.flights if each.kind == "echo-full" for leg in (each.request, each.reply))
-    alike = (leg for leg in legs if leg is not lost and (leg.source_node, leg.destination_node) == nodes)
+    legs = (leg for flight in signs.world.paths.flights for leg in (flight.request, flight.reply))
+    others = (leg for leg in legs if leg is not lost and (leg.source_node, leg.destination_node) == nodes)
+    alike = (leg for leg in others if _size(leg) == _size(lost))
     return any({after, at} <= {str(stop.point) for stop in leg.stops if stop.packets} for leg in alike)
 
 
