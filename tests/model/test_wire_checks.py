@@ -580,6 +580,20 @@ def without(kinds: tuple[str, ...]) -> Break:
     return breaking
 
 
+def test_what_a_node_loses_of_its_pods_it_may_lose_of_its_own() -> None:
+    """One rule that loses both is told once, by PATH-1; and a damaged reply, which no ping takes, by PATH-5."""
+    scene = healthy()
+    probe("echo-from-node", exit=1)(scene)
+    for kind in ("echo", "echo-full"):
+        remove(scene, [i for tap in ("cali", "eth0") for i in scene.select(kind, A, B, "reply", A, tap)])
+    assert set(failing(scene)) & {(P1, ONE_TWO), (P7, ONE_TWO)} == {(P1, ONE_TWO)}
+    scene = healthy()
+    probe("echo-from-node", exit=1)(scene)
+    for index in scene.select("echo-from-node", A, B, "reply", A, "tunl0"):
+        scene.packets[index] = carries(checksum=1)(scene.packets[index])
+    assert set(failing(scene)) == {(P5, ONE_TWO)}
+
+
 def test_a_reply_for_which_ping_did_not_wait_accuses_nobody() -> None:
     """A way that takes longer than a ping's patience is a slow one, and every packet of it arrives."""
     scene = healthy()

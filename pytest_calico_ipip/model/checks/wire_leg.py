@@ -252,6 +252,12 @@ def untouched(world: World, verdict: Verdict, flight: Flight, leg: Leg) -> None:
                 verdict.compare(piece.inner.ttl == packet.inner.ttl, difference)
 
 
+def whole(leg: Leg) -> bool:
+    """Whether what came to the end of a leg carries what was sent: nobody takes in what does not."""
+    packets = [stop.packets[0] for stop in leg.stops if stop.packets]
+    return bool(packets) and _payload(packets[0], packets[-1])[0]
+
+
 def _falls(leg: Leg) -> list[int]:
     """How often the inner TTL has fallen when a packet is seen at each stop: once past each node that forwards it.
 

@@ -127,20 +127,29 @@ def from_node(world: World, source: str, destination: str) -> Judgement:
             if leg.tunnelled:
                 wire_leg.encapsulated(world, verdict, flight, leg)
             wire_leg.bare(world, verdict, flight, leg, _bare_roles(leg))
-        _taken_in(verdict, flight)
+        explained = _taken_in(verdict, flight, told) or explained
     if explained:
         verdict.notes[explained.removeprefix("nothing to judge: ")] = None
     return verdict.judgement(explained or _nothing([flight.request for flight in found], tuple(Role)))
 
 
-def _taken_in(verdict: Verdict, flight: Flight) -> None:
-    """A reply that came to the node in time came to who waits for it, too: no tap is behind the last one."""
+def _taken_in(verdict: Verdict, flight: Flight, told: set[tuple[str, str]]) -> str:
+    """A reply that came to the node whole and in time came to who waits for it: no tap is behind the last one.
+
+    What the node loses of its pods' replies it may lose of its own by the same rule: then that, which PATH-1 says.
+    """
     probe, last = flight.probe, flight.reply.stops[-1]
     asked = next((stop.packets[0] for stop in flight.request.stops if stop.packets), None)
     if probe is None or asked is None or not last.packets or last.packets[0].time - asked.time > _IN_TIME:
-        return
+        return ""
+    if not wire_leg.whole(flight.reply):
+        return ""
+    lost = probe.exit == NO_ANSWER
+    for leg, point in sorted(told) if lost else ():
+        if leg == "reply" and point.startswith(f"{last.point.node} "):
+            return f"nothing to judge: packets between pods die at {point} too (see PATH-1)"
     verdict.compare(
-        probe.exit != NO_ANSWER,
+        not lost,
         Difference(
             f"{label(flight, flight.reply)}: {last.point.node} itself",
             "ping gets it",
@@ -149,6 +158,7 @@ def _taken_in(verdict: Verdict, flight: Flight) -> None:
             note=flight.reply.hops(),
         ),
     )
+    return ""
 
 
 def _answered(world: World, source: str, destination: str, *kinds: str) -> tuple[Flight, ...]:
