@@ -44,7 +44,7 @@ def look(symptom: Symptom) -> str:
     return "other-way" if symptom.astray else ""
 
 
-def sentence(symptom: Symptom, node: str, there: str) -> str:
+def in_words(symptom: Symptom, node: str, there: str) -> str:
     """What a node does to what it sends to another one, as this symptom shows it."""
     ident, seen = look(symptom), symptom.observed
     if ident == "outer-header-odd":  # a mere number otherwise

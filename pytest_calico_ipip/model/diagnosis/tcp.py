@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from pytest_calico_ipip.model.diagnosis.cause import Found, on, tcpdump
-from pytest_calico_ipip.model.diagnosis.oddities import look, rank, sentence
+from pytest_calico_ipip.model.diagnosis.oddities import in_words, look, rank
 from pytest_calico_ipip.model.diagnosis.signs import Rule, Signs
 from pytest_calico_ipip.model.diagnosis.symptom import Symptom
 
@@ -38,7 +38,7 @@ def looks(signs: Signs) -> Iterator[Found]:
             groups[ident, symptom.subject.partition(":")[0]].append(symptom)
     for (ident, node), own in sorted(groups.items(), key=lambda item: rank(item[0][0])):
         there = own[0].subject.partition(":")[2]
-        said = f"{sentence(own[0], node, there)}; echoes show nothing of it, so a rule for TCP alone does this"
+        said = f"{in_words(own[0], node, there)}; echoes show nothing of it, so a rule for TCP alone does this"
         watch = tcpdump(node, signs.nic_name(node), "ip proto 4 or tcp")
         facts = tuple(symptom.fact() for symptom in own[:2])
         yield Found(ident, (node,), said, tuple(own), facts, (watch, on(node, "iptables-save", "-c")))

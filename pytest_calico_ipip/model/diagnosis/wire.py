@@ -7,15 +7,13 @@ from collections.abc import Iterator, Sequence
 
 from pytest_calico_ipip.model.absent import Absent
 from pytest_calico_ipip.model.diagnosis.cause import Found, kubectl, on, tcpdump
-from pytest_calico_ipip.model.diagnosis.oddities import look, rank, sentence
+from pytest_calico_ipip.model.diagnosis.oddities import in_words, look, rank
 from pytest_calico_ipip.model.diagnosis.signs import Rule, Signs
 from pytest_calico_ipip.model.diagnosis.symptom import Symptom
-from pytest_calico_ipip.model.nodestate import Rule as PolicyRule
 from pytest_calico_ipip.model.paths import Leg
 from pytest_calico_ipip.model.points import Role
 
 Pair = tuple[str, str]
-_USUAL = ("local", "main", "default")  # the tables of the three rules that every kernel has
 _FROM = ("PATH-2", "PATH-7")  # which addresses a packet has as its pod, or its node, sends it
 _FORM = ("PATH-2", "PATH-3", "PATH-4")  # what a packet looks like; not whether it arrives
 
@@ -114,37 +112,6 @@ def unwatched(signs: Signs) -> Iterator[Found]:
         watch = tcpdump(source, signs.nic_name(source), f"host {signs.address(there) or there}")
         facts = tuple(s.fact() for s in symptoms[:2])
         yield Found("lost-before-arrival", (f"{source}:{there}",), sentence, tuple(symptoms), facts, (watch,))
-
-
-def ruled(signs: Signs) -> Iterator[Found]:
-    """Encapsulated packets that a policy rule for the nodes' own addresses takes away from where they must go.
-
-    The kernel looks for the way back of what arrives, too, and refuses what has none.
-    """
-    for node in signs.nodes:
-        state = signs.state(node)
-        rules = () if state is None or isinstance(state.rules, Absent) else state.rules
-        for rule in rules:
-            if rule.table in _USUAL or rule.destination is None:
-                continue
-            own = [s for s, leg in signs.packets() if s.lost and _at_tunnel(s, node) and _leads(signs, rule, leg, node)]
-            if own:
-                sentence = f"A policy rule of {node} takes what is for other nodes past the main table: {rule.text}"
-                facts = (f"{rule.text} (nodes/{node}/ip-rule.json)", own[0].fact())
-                yield Found("policy-rule", (node,), sentence, tuple(own), facts, (on(node, "ip", "rule", "show"),))
-
-
-def _at_tunnel(symptom: Symptom, node: str) -> bool:
-    return symptom.broken is not None and symptom.broken.within(
-        node, (Role.TUNNEL, Role.UNDERLAY), (Role.UNDERLAY, Role.TUNNEL)
-    )
-
-
-def _leads(signs: Signs, rule: PolicyRule, leg: Leg, node: str) -> bool:
-    """Whether the rule is about the node at the other end of a packet's way."""
-    other = leg.destination_node if leg.source_node == node else leg.source_node
-    address = signs.address(other)
-    return address is not None and rule.destination is not None and address in rule.destination
 
 
 def inside_node(signs: Signs) -> Iterator[Found]:
@@ -252,7 +219,7 @@ def translated(signs: Signs) -> Iterator[Found]:
         ]
         leg = own[0].leg
         there = leg.destination_node if leg is not None else ""
-        said = sentence(own[0], node, there)
+        said = in_words(own[0], node, there)
         rules = on(node, "iptables-save", "-c", "-t", "nat")
         facts = tuple(s.fact() for s in own[:2])
         yield Found("inner-address-translated", (node,), said, (*own, *mine), facts, (rules,))
@@ -273,7 +240,7 @@ def damaged(signs: Signs) -> Iterator[Found]:
         ]
         leg = own[0].leg
         there = leg.destination_node if leg is not None else ""
-        said = sentence(own[0], node, there)
+        said = in_words(own[0], node, there)
         command = on(node, "tc", "-s", "qdisc", "show")
         facts = tuple(s.fact() for s in (*own[:2], *gone[:1]))
         yield Found("payload-changed", (node,), f"{said}; others are lost", (*own, *gone, *same), facts, (command,))
@@ -297,7 +264,7 @@ def looks(signs: Signs) -> Iterator[Found]:
         if leg is None:
             continue
         same = [s for s, other in signs.packets() if not s.lost and other.source_node == node and _follows(s, symptoms)]
-        said = sentence(symptoms[0], node, leg.destination_node)
+        said = in_words(symptoms[0], node, leg.destination_node)
         command = tcpdump(node, signs.nic_name(node), f"host {leg.destination} or ip proto 4")
         facts = tuple(s.fact() for s in symptoms[:2])
         yield Found(ident, (node,), said, (*symptoms, *same), facts, (command,))
@@ -316,25 +283,6 @@ def _follows(symptom: Symptom, main: list[Symptom]) -> bool:
     return id(symptom.leg) in legs
 
 
-def not_taken_in(signs: Signs) -> Iterator[Found]:
-    """Replies that come back to a node for itself, and that its own programs do not get."""
-    for node in signs.nodes:
-        own = [s for s, _ in signs.packets() if s.what.endswith(f": {node} itself")]
-        if not own:
-            continue
-        address = own[0].leg.destination if own[0].leg is not None else None
-        local = [r for r in signs.routes(node) if r.type == "local"]
-        why = "a filter of its input chain drops them"
-        if local and address is not None and not any(address in route.destination for route in local):
-            why = f"its local table lacks {address}, so it does not take them for its own"
-        facts = tuple(s.fact() for s in own[:2])
-        commands = (on(node, "ip", "route", "show", "table", "local"), on(node, "iptables-save", "-c"))
-        sentence = (
-            f"Replies to what {node} itself sends to pods come back to it, and its programs do not get them: {why}"
-        )
-        yield Found("reply-not-taken-in", (node,), sentence, tuple(own), facts, commands)
-
-
 def link_types(signs: Signs) -> Iterator[Found]:
     """A device whose frames are of another kind than such a device has: it is not what its name says."""
     places = dict.fromkeys(s.what for s in signs.left if s.what.startswith("link type at "))
@@ -346,14 +294,4 @@ def link_types(signs: Signs) -> Iterator[Found]:
         yield Found("link-type", (node,), sentence, own, (own[0].fact(),), (show,))
 
 
-RULES: tuple[Rule, ...] = (
-    translated,
-    damaged,
-    between_nodes,
-    unwatched,
-    ruled,
-    inside_node,
-    looks,
-    not_taken_in,
-    link_types,
-)
+RULES: tuple[Rule, ...] = (translated, damaged, between_nodes, unwatched, inside_node, looks, link_types)
