@@ -285,3 +285,11 @@ def test_a_blind_nic_is_an_error_and_no_failure() -> None:
     assert found[Outcome.FAILED] == set()
     assert {ENCAPSULATED, ("PATH-9", "1")} <= found[Outcome.ERROR]
     assert TRANSFER in found[Outcome.HOLDS]
+
+
+@pytest.mark.parametrize(("bpf", "expected"), [(True, set()), (False, {ENCAPSULATED})])
+def test_what_ebpf_hands_over_needs_not_pass_the_workload_interface(bpf: bool, expected: set[tuple[str, str]]) -> None:
+    """A SYN that is not seen there, where echoes are, is a difference in the other mode alone."""
+    scene = healthy(bpf=bpf)
+    remove(scene, scene.segments(A, B, SYN, (B, "cali")))
+    assert set(failing(scene)) == expected

@@ -150,11 +150,10 @@ def _beside(paths: Paths, segments: Sequence[Packet], syn: Packet, source: str, 
     ends = (syn.inner.source, syn.inner.destination)
     echoes = (each.request for each in paths.between(source, destination, ORDINARY))
     leg = next((leg for leg in echoes if (leg.source, leg.destination) == ends), None)
-    points = (
-        [stop.point for stop in leg.stops if stop.packets]
-        if leg is not None
-        else [paths.nics[node] for node in (source, destination)]
-    )
+    if leg is not None:
+        points = [stop.point for stop in leg.stops if stop.packets and not stop.point.optional]
+    else:
+        points = [paths.nics[node] for node in (source, destination)]
     seen = {packet.tap for packet in segments if _connection(packet) == _connection(syn)}
     return next((point for point in points if not (point.tap is None or point.problem or point.tap in seen)), None)
 
