@@ -192,6 +192,14 @@ def test_a_rule_for_the_outer_header_is_named_where_it_is_about_the_other_node(t
     assert (cause.id, cause.subjects) == (ident, (A,))
 
 
+def test_what_a_node_itself_sends_explains_nothing_of_tcp_between_pods() -> None:
+    """Two faults of one pair, one of the node's own packets and one of its pods' TCP, are both named."""
+    scene = healthy()
+    BROKEN["node's own reply comes back, and ping does not get it"][0](scene)
+    BROKEN_TCP["the client is masqueraded into the tunnel"][0](scene)
+    assert [cause.id for cause in found(scene)] == ["reply-not-taken-in", "tcp-translated"]
+
+
 def filtered(node: str, text: str, *, after: int, out: bool = False) -> Callable[[Scene], None]:
     """A rule of a node that drops protocol 4, and its counter before and after."""
 

@@ -77,12 +77,14 @@ def diagnose(world: World, judgements: Sequence[Judgement]) -> tuple[Cause, ...]
 def _same_pair(signs: Signs, causes: list[Cause]) -> None:
     """What is said of no single packet goes with its pair: a link type, a transfer that does not end.
 
-    So do packets between their pods that are bare at a NIC.
+    So do packets between their pods that are bare at a NIC. What a node itself sends tells nothing of TCP between pods.
     """
-    pairs = {frozenset(subject.split(":")) for _, subject in causes[-1].explains if ":" in subject}
+    explained = [(requirement, frozenset(s.split(":"))) for requirement, s in causes[-1].explains if ":" in s]
+    pairs = {pair for _, pair in explained}
+    of_pods = {pair for requirement, pair in explained if requirement != "PATH-7"}
     for symptom in tuple(signs.left):
         of_no_packet = symptom.leg is None and symptom.difference is not None
-        if of_no_packet and _nodes(signs, symptom) in pairs:
+        if of_no_packet and _nodes(signs, symptom) in (pairs if symptom.requirement == "PATH-9" else of_pods):
             del signs.left[symptom]
             also = (symptom.requirement, symptom.subject)
             causes[-1] = replace(causes[-1], explains=causes[-1].explains | {also})
