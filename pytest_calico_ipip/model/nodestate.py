@@ -65,6 +65,9 @@ class Route:
     text: str = ""  # as `ip route` would print it, for messages
 
 
+USUAL_TABLES = ("local", "main", "default")  # every kernel consults them; others by a rule that somebody made
+
+
 @dataclass(frozen=True)
 class Rule:
     """One policy rule, from `ip -j rule`."""

@@ -82,6 +82,11 @@ class Leg:
         """Whether the packet was seen anywhere at all."""
         return bool(self.elsewhere) or any(stop.packets for stop in self.stops)
 
+    @property
+    def first(self) -> Packet | None:
+        """The packet where it was seen first on its way; None where it was seen nowhere there."""
+        return next((stop.packets[0] for stop in self.stops if stop.packets), None)
+
     def hops(self) -> str:
         """The way as a line: `node eth0 ✓ → cali… ✓ → tunl0 ✓ → ens192 ✓ ⇢ node ens192 ✗`, up to the first ✗."""
         line, node = "", ""

@@ -80,15 +80,20 @@ def found(scene: Scene) -> tuple[Cause, ...]:
     return diagnose(world, list(on_the_wire(world)))
 
 
-@pytest.mark.parametrize("name", NAMED)
-def test_a_broken_path_is_named(name: str) -> None:
-    """One thing wrong on the wire gives one cause, with evidence and the next command."""
+def the_cause(breaking: Callable[[Scene], None]) -> Cause:
+    """The one cause that this gives, with evidence and the next command."""
     scene = healthy()
-    BROKEN[name][0](scene)
+    breaking(scene)
     (cause,) = found(scene)
-    assert cause.id == NAMED[name]
     assert cause.evidence
     assert cause.next_command
+    return cause
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_broken_path_is_named(name: str) -> None:
+    """One thing wrong on the wire gives one cause."""
+    assert the_cause(BROKEN[name][0]).id == NAMED[name]
 
 
 # the same for segments, whose pairs' echoes are as they must be
@@ -109,13 +114,9 @@ NAMED_BY_TCP = {
 @pytest.mark.parametrize("name", NAMED_BY_TCP)
 def test_what_befalls_tcp_alone_is_named(name: str) -> None:
     """One thing wrong with segments gives one cause, which says that TCP alone shows it."""
-    scene = healthy()
-    BROKEN_TCP[name][0](scene)
-    (cause,) = found(scene)
+    cause = the_cause(BROKEN_TCP[name][0])
     assert cause.id == NAMED_BY_TCP[name]
     assert "TCP" in cause.sentence
-    assert cause.evidence
-    assert cause.next_command
 
 
 @pytest.mark.parametrize("mode", ["Always", "CrossSubnet"])

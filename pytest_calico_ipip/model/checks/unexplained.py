@@ -19,12 +19,11 @@ from pytest_calico_ipip.model.checks.matching import (
 )
 from pytest_calico_ipip.model.datastore import Pool
 from pytest_calico_ipip.model.expected import TUNNEL_DEVICE, ExpectedRoute
-from pytest_calico_ipip.model.nodestate import Route, Rule
+from pytest_calico_ipip.model.nodestate import USUAL_TABLES, Route, Rule
 
 _RULES = "ip-rule.json"
 _WIREGUARD = "wireguard.cali"
 _THROW = "throw"  # ends the look-up in its table, as if there were no route: the next rule decides
-_USUAL_TABLES = ("local", "main", "default")  # every kernel consults them; others by a rule that somebody made
 _MAIN_PRIORITY = 32766
 _OF_PACKETS = ("tos", "ipproto", "sport", "dport", "sport_start", "dport_start")
 
@@ -77,7 +76,7 @@ def _wireguard(case: Case, route: Route) -> bool:
 
 def _thrown_back(route: Route) -> bool:
     """Whether a route only hands packets on to the main table: WireGuard's table has such ones for what is not its."""
-    return route.type == _THROW and route.table not in _USUAL_TABLES
+    return route.type == _THROW and route.table not in USUAL_TABLES
 
 
 def _together(case: Case, routes: list[Route]) -> bool:
@@ -115,7 +114,7 @@ def _diverting(
         (rule.priority for rule in rules if rule.table == "main" and not rule.conditions), default=_MAIN_PRIORITY
     )
     for rule in rules:
-        if rule.priority >= main or rule.table in _USUAL_TABLES or not all(map(met, rule.conditions)):
+        if rule.priority >= main or rule.table in USUAL_TABLES or not all(map(met, rule.conditions)):
             continue
         concerned = [p for p in pools if _may_meet(rule.source, p.cidr) and _may_meet(rule.destination, p.cidr)]
         if not concerned:

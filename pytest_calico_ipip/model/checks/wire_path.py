@@ -121,7 +121,7 @@ def from_node(world: World, source: str, destination: str) -> Judgement:
         for leg in (flight.request, flight.reply) if arrived(flight) else (flight.request,):
             died = leg.died_at
             if died is not None and (leg.name, str(died.point)) in told:
-                explained = f"nothing to judge: packets between pods die at {died.point} too (see PATH-1)"
+                explained = _dies_there(str(died.point))
             else:
                 wire_leg.seen_once(world, verdict, flight, leg)
             if leg.tunnelled:
@@ -133,13 +133,17 @@ def from_node(world: World, source: str, destination: str) -> Judgement:
     return verdict.judgement(explained or _nothing([flight.request for flight in found], tuple(Role)))
 
 
+def _dies_there(point: str) -> str:
+    return f"nothing to judge: packets between pods die at {point} too (see PATH-1)"
+
+
 def _taken_in(verdict: Verdict, flight: Flight, told: set[tuple[str, str]]) -> str:
     """A reply that came to the node whole and in time came to who waits for it: no tap is behind the last one.
 
     What the node loses of its pods' replies it may lose of its own by the same rule: then that, which PATH-1 says.
     """
     probe, last = flight.probe, flight.reply.stops[-1]
-    asked = next((stop.packets[0] for stop in flight.request.stops if stop.packets), None)
+    asked = flight.request.first
     if probe is None or asked is None or not last.packets or last.packets[0].time - asked.time > _IN_TIME:
         return ""
     if not wire_leg.whole(flight.reply):
@@ -147,7 +151,7 @@ def _taken_in(verdict: Verdict, flight: Flight, told: set[tuple[str, str]]) -> s
     lost = probe.exit == NO_ANSWER
     for leg, point in sorted(told) if lost else ():
         if leg == "reply" and point.startswith(f"{last.point.node} "):
-            return f"nothing to judge: packets between pods die at {point} too (see PATH-1)"
+            return _dies_there(point)
     verdict.compare(
         not lost,
         Difference(
@@ -192,7 +196,7 @@ def _source(world: World, verdict: Verdict, flight: Flight) -> bool:
         return True
     leg = flight.request
     expected = node_source(world.datastore, world.expected, leg.source_node, leg.destination)
-    packet = next((stop.packets[0] for stop in leg.stops if stop.packets), None)
+    packet = leg.first
     if packet is None or expected is None:
         return True
     node = world.datastore.nodes.get(leg.source_node)

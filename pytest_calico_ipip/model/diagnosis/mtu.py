@@ -141,8 +141,14 @@ def black_hole(signs: Signs) -> Iterator[Found]:
         others = [s for s in signs.of("MTU-5", "MTU-6") if s.subject in {x for one in some for x in _both(one.subject)}]
         size = max((_size(s.leg) for s in some if s.leg), default=0)
         dropped = f"{size} bytes inside are" if size else "full-size packets are"
-        at_times = not told and _some_pass(signs, leg, after, at)
-        if broken.on_the_way and not at_times:
+        if not told and _some_pass(signs, leg, after, at):
+            ident = "packets-lost-at-times"
+            sentence = (
+                f"Of the full-size packets from {leg.source_node} to {leg.destination_node} some pass and some "
+                f"are lost, between {after} and {at}: a rule that drops some of all, or a device that loses some"
+            )
+            command = on(there, "iptables-save", "-c")
+        elif broken.on_the_way:
             ident = "large-packets-lost-on-the-way"
             sentence = (
                 f"Small packets pass from {source} to {there}, and {dropped} lost between their NICs: "
@@ -152,13 +158,6 @@ def black_hole(signs: Signs) -> Iterator[Found]:
             command = on(
                 source, "ping", "-c", "1", "-M", "do", "-s", str(size + IPIP_OVERHEAD - 28), str(address or there)
             )
-        elif at_times:
-            ident = "packets-lost-at-times"
-            sentence = (
-                f"Of the full-size packets from {leg.source_node} to {leg.destination_node} some pass and some "
-                f"are lost, between {after} and {at}: a rule that drops some of all, or a device that loses some"
-            )
-            command = on(there, "iptables-save", "-c")
         else:
             ident = "large-packets-dropped"
             sentence = f"Small packets pass {there}, and {dropped} lost there, between {after} and {at}"

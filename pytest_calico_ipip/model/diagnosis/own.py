@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import IPv4Network
 
 from pytest_calico_ipip.model.absent import Absent
 from pytest_calico_ipip.model.diagnosis.cause import Found, on
 from pytest_calico_ipip.model.diagnosis.signs import Rule, Signs
 from pytest_calico_ipip.model.diagnosis.symptom import Symptom
-from pytest_calico_ipip.model.nodestate import Rule as PolicyRule
+from pytest_calico_ipip.model.nodestate import USUAL_TABLES
 from pytest_calico_ipip.model.paths import Leg
 from pytest_calico_ipip.model.points import Role
-
-_USUAL = ("local", "main", "default")  # the tables of the three rules that every kernel has
 
 
 def ruled(signs: Signs) -> Iterator[Found]:
@@ -24,9 +23,9 @@ def ruled(signs: Signs) -> Iterator[Found]:
         state = signs.state(node)
         rules = () if state is None or isinstance(state.rules, Absent) else state.rules
         for rule in rules:
-            if rule.table in _USUAL or rule.destination is None:
+            if rule.table in USUAL_TABLES or (to := rule.destination) is None:
                 continue
-            own = [s for s, leg in signs.packets() if s.lost and _at_tunnel(s, node) and _leads(signs, rule, leg, node)]
+            own = [s for s, leg in signs.packets() if s.lost and _at_tunnel(s, node) and _leads(signs, to, leg, node)]
             if own:
                 sentence = f"A policy rule of {node} takes what is for other nodes past the main table: {rule.text}"
                 facts = (f"{rule.text} (nodes/{node}/ip-rule.json)", own[0].fact())
@@ -39,11 +38,11 @@ def _at_tunnel(symptom: Symptom, node: str) -> bool:
     )
 
 
-def _leads(signs: Signs, rule: PolicyRule, leg: Leg, node: str) -> bool:
-    """Whether the rule is about the node at the other end of a packet's way."""
+def _leads(signs: Signs, to: IPv4Network, leg: Leg, node: str) -> bool:
+    """Whether a rule for these addresses is about the node at the other end of a packet's way."""
     other = leg.destination_node if leg.source_node == node else leg.source_node
     address = signs.address(other)
-    return address is not None and rule.destination is not None and address in rule.destination
+    return address is not None and address in to
 
 
 def not_taken_in(signs: Signs) -> Iterator[Found]:

@@ -54,17 +54,16 @@ def translated(signs: Signs) -> Iterator[Found]:
         )
         nodes = dict.fromkeys(node for symptom in own for node in symptom.subject.split(":"))
         rules = tuple(on(node, "iptables-save", "-c", "-t", "nat") for node in nodes)
-        subjects = tuple(dict.fromkeys(symptom.subject for symptom in own))
-        facts = tuple(symptom.fact() for symptom in own[:2])
-        yield Found("tcp-translated", subjects, said, tuple(own), facts, rules[:2])
+        yield _found("tcp-translated", own, said, rules[:2])
 
 
-def _found(name: str, symptoms: Sequence[Symptom], sentence: str) -> Found:
+def _found(name: str, symptoms: Sequence[Symptom], sentence: str, commands: tuple[str, ...] = ()) -> Found:
+    """`commands`: the next ones, where they are not those that show the symptoms again."""
     readings = [s.difference.reading for s in symptoms if s.difference is not None and s.difference.reading is not None]
-    commands = tuple(dict.fromkeys(reading.command for reading in readings if reading.command))
+    again = tuple(dict.fromkeys(reading.command for reading in readings if reading.command))
     subjects = tuple(dict.fromkeys(symptom.subject for symptom in symptoms))
     facts = tuple(symptom.fact() for symptom in symptoms[:2])
-    return Found(name, subjects, sentence, tuple(symptoms), facts, commands[:1])
+    return Found(name, subjects, sentence, tuple(symptoms), facts, commands or again[:1])
 
 
 def _pairs(symptoms: Sequence[Symptom]) -> str:

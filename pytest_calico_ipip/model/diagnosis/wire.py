@@ -203,10 +203,14 @@ def _never_sent(signs: Signs, node: str, symptoms: list[Symptom]) -> tuple[str, 
 def translated(signs: Signs) -> Iterator[Found]:
     """A node that gives its pods' packets other addresses: what is then not recognised elsewhere comes from that."""
     for node in signs.nodes:
-        own = [s for s, leg in signs.packets() if s.requirement in _FROM and leg.source_node == node]
-        # one with another source may also be lost for it: whoever gets it looks for the way back
         own = [
-            s for s in own if look(s) == "inner-address-translated" and (not s.lost or s.what.endswith("inner source"))
+            s
+            for s, leg in signs.packets()
+            if s.requirement in _FROM
+            and leg.source_node == node
+            and look(s) == "inner-address-translated"
+            # one with another source may also be lost for it: whoever gets it looks for the way back
+            and (not s.lost or s.what.endswith("inner source"))
         ]
         if not own:
             continue
